@@ -1,0 +1,60 @@
+/* keys: all cryptography. Key rings live in files of mode 0400 (anything wider is refused), one key
+ * a line: `<key id> <64 hex digits>`; the first line signs, all verify (rotation: put a new line on
+ * top everywhere, later drop the last). Key ids are 1–8 of a-z0-9. A key is used for its own
+ * purpose only: each use derives a subkey (BLAKE2b, crypto_kdf) from it — except session and
+ * finance macs, which others must be able to compute with the shared key itself (plain HMAC-SHA256,
+ * RFC 2104). Macs are compared in constant time. Threads: rings are read-only after keys_load; all
+ * safe. */
+#ifndef HB_BASE_KEYS_H
+#define HB_BASE_KEYS_H
+
+#include "base/err.h"
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	KEYS_BYTES = 32,
+	KEYS_ID_BYTES = 9,                /* with the zero */
+	KEYS_SEAL_OVERHEAD = 8 + 24 + 16, /* key id, nonce, tag: sealed = plain + this */
+};
+
+typedef struct keys_ring keys_ring_t;
+
+/* Once per process, before anything else here. */
+err_t keys_init(void) MUST_CHECK;
+/* ERR_CONFIG_INVALID (logged with file and line) for a missing, too open or malformed file. */
+err_t keys_load(const char *path, keys_ring_t **out) MUST_CHECK;
+void keys_free(keys_ring_t **r);
+const char *keys_current_id(const keys_ring_t *r);
+
+void keys_sha256(const void *data, size_t n, uint8_t out[32]);
+void keys_random(void *out, size_t n);
+bool keys_equal(const void *a, const void *b, size_t n); /* constant time */
+
+typedef struct {
+	const void *p;
+	size_t n;
+} keys_part;
+/* HMAC-SHA256 over the parts, in order, with an explicit key. */
+void keys_hmac(
+	const uint8_t key[KEYS_BYTES], const keys_part *parts, size_t count, uint8_t out[32]);
+/* The same with a ring: sign with its current key, verify with the key named `id`. */
+void keys_sign(const keys_ring_t *r, const keys_part *parts, size_t count, uint8_t out[32]);
+bool keys_verify(const keys_ring_t *r, const char *id, const keys_part *parts, size_t count,
+	const uint8_t mac[32]);
+
+/* Sealing: XChaCha20-Poly1305 (libsodium), random nonce, key id in front, `ad` bound. `purpose` is
+ * a name of 8 characters at most, e.g. "seed". out holds n + KEYS_SEAL_OVERHEAD. */
+void keys_seal(const keys_ring_t *r, const char *purpose, const keys_part *ad, const void *plain,
+	size_t n, uint8_t *out);
+/* ERR_TOKEN_INVALID when it does not open with any key of the ring. plain holds n - overhead. */
+err_t keys_open(const keys_ring_t *r, const char *purpose, const keys_part *ad,
+	const uint8_t *sealed, size_t n, void *plain) MUST_CHECK;
+
+/* A keyed mac for our own opaque strings (cursors): subkey of `purpose`. */
+void keys_tag(const keys_ring_t *r, const char *purpose, const keys_part *parts, size_t count,
+	uint8_t out[16]);
+bool keys_tag_ok(const keys_ring_t *r, const char *purpose, const keys_part *parts, size_t count,
+	const uint8_t tag[16]);
+
+#endif

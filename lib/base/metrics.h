@@ -1,0 +1,33 @@
+/* metrics: counters of this program in a shared file (mmap) of the site's metrics folder, one file
+ * per program instance: cheap on hot paths (one relaxed atomic add), kept over a restart of the
+ * program, and shown for the whole site by whichever program serves /metrics. Rows are in
+ * metrics.def. Without metrics_open they count in private memory. */
+#ifndef HB_BASE_METRICS_H
+#define HB_BASE_METRICS_H
+
+#include "base/jw.h"
+#include <stdint.h>
+
+typedef enum {
+#define METRIC(id, type, name, label, values, help) METRICS_##id,
+#include "metrics.def"
+#undef METRIC
+	METRICS_COUNT
+} metrics_id;
+
+enum { METRICS_LABELS_MAX = 12, METRICS_BUCKETS = 64 };
+
+/* `dir` is created; the file is "<program>.<cell>.<instance>". */
+err_t metrics_open(const char *dir, const char *program, const char *cell, int instance) MUST_CHECK;
+/* `label` is the index in the row's list of values, 0 when it has none. */
+void metrics_add(metrics_id id, unsigned label, int64_t n);
+void metrics_set(metrics_id id, unsigned label, int64_t v);
+void metrics_observe_us(metrics_id id, int64_t us);
+int64_t metrics_get(metrics_id id, unsigned label); /* of this program; for tests */
+#define METRICS_INC(id) metrics_add(METRICS_##id, 0, 1)
+
+/* Prometheus text of every file in `dir`, with labels program, cell, instance. Files of other
+ * layouts (an older build) are skipped. *text is malloc'ed; the caller frees. */
+err_t metrics_render(const char *dir, char **text, size_t *len) MUST_CHECK;
+
+#endif

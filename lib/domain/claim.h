@@ -1,0 +1,60 @@
+/* claim: one user's opening of one packet. The service owns the lanes and their executors (lane.h),
+ * or, with claim.row_lock, claims in one locked transaction each (the baseline of the benchmark).
+ * Threads: all safe. */
+#ifndef HB_DOMAIN_CLAIM_H
+#define HB_DOMAIN_CLAIM_H
+
+#include "domain/numbers.h"
+#include "domain/program.h"
+#include "domain/shares.h"
+#include "store/cache.h"
+#include "store/db.h"
+
+typedef enum {
+	CLAIM_CLAIMED = 1,
+	CLAIM_ALREADY,
+	CLAIM_EXHAUSTED,
+	CLAIM_EXPIRED,
+	CLAIM_NOT_OPEN,
+	CLAIM_NOT_ELIGIBLE,
+} claim_outcome;
+
+typedef struct {
+	uint64_t packet_id, uid, claim_no;
+	uint32_t index;
+	int64_t amount_fen, claimed_at_ms;
+} claim_row;
+
+typedef struct {
+	claim_outcome outcome;
+	claim_row row; /* with CLAIMED and ALREADY */
+	uint32_t remaining_count;
+} claim_result;
+
+typedef struct claim_service claim_service_t;
+typedef struct {
+	program_t *program;
+	db_pool_t *db;
+	cache_t *cache;
+	numbers_t *numbers;
+	shares_t *shares;
+} claim_service_conf;
+
+err_t claim_service_new(const claim_service_conf *c, claim_service_t **out) MUST_CHECK;
+/* Finishes what was accepted, then ends the executors. */
+void claim_service_free(claim_service_t **s);
+
+/* `relations`: bit SESSION_FRIEND / SESSION_FAN set when a verified grant says so (1 << relation);
+ * `invited` packets are looked up. ERR_NOT_FOUND; ERR_PACKET_BUSY with *retry_ms;
+ * ERR_OUTCOME_UNKNOWN; ERR_CELL_UNAVAILABLE. */
+err_t claim_open(claim_service_t *s, uint64_t packet_id, uint64_t uid, unsigned relations,
+	int64_t now_ms, int64_t *retry_ms, claim_result *out) MUST_CHECK;
+
+/* ERR_NOT_FOUND when the user has not claimed. */
+err_t claim_find(db_t *db, uint64_t packet_id, uint64_t uid, claim_row *out) MUST_CHECK;
+/* Up to `limit` claims of a packet with index ≥ from, in index order; *count rows are written to
+ * `rows`. */
+err_t claim_list(db_t *db, uint64_t packet_id, uint32_t from, unsigned limit, claim_row *rows,
+	unsigned *count) MUST_CHECK;
+
+#endif

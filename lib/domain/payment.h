@@ -1,0 +1,29 @@
+/* payment: the order by which a c2c packet is paid. Created with its packet (packet.h); afterwards
+ * only finance's word changes it. */
+#ifndef HB_DOMAIN_PAYMENT_H
+#define HB_DOMAIN_PAYMENT_H
+
+#include "domain/states.h"
+#include "store/db.h"
+#include "store/finance.h"
+
+typedef struct {
+	uint64_t order_no, packet_id, payer;
+	int64_t amount_fen;
+	unsigned state, tries;
+	int64_t expires_at_ms, created_at_ms;
+	char cashier_url[300];
+} payment_row;
+
+err_t payment_load(db_t *db, uint64_t order_no, payment_row *out) MUST_CHECK; /* ERR_NOT_FOUND */
+err_t payment_set_cashier(db_t *db, uint64_t order_no, const char *url) MUST_CHECK;
+
+/* Applies finance's word (from a callback, a check or the sweep; any number of times, in any
+ * order), inside the caller's transaction: DONE: payment → paid and packet → open (expires_at = now
+ * + packet_ttl_ms); CLOSED or REFUSED: payment and packet → closed; PENDING and NOT_KNOWN: nothing.
+ * An amount that is not the payment's is refused with ERR_ORDER_CONFLICT, logged, and changes
+ * nothing. */
+err_t payment_apply(db_t *db, uint64_t order_no, const finance_answer *a, int64_t packet_ttl_ms,
+	int64_t now_ms) MUST_CHECK;
+
+#endif

@@ -1,0 +1,43 @@
+/* program: what every program has: arguments, configuration, topology, logging, metrics, keys, its
+ * cell, the epoch it was given, and its database. Parses `--config FILE --cell A --site east
+ * --instance N --live FILE` (and hands back the rest). The go-live file is written by hbctl: `epoch
+ * = 1L; primary = "east";` and says which member is written to. */
+#ifndef HB_DOMAIN_PROGRAM_H
+#define HB_DOMAIN_PROGRAM_H
+
+#include "base/conf.h"
+#include "base/keys.h"
+#include "domain/topology.h"
+#include "store/cache.h"
+#include "store/db.h"
+#include "store/finance.h"
+#include "store/mq.h"
+
+typedef struct {
+	conf_t *conf;
+	topology_t *topo;
+	const topology_cell *cell; /* ours */
+	char site[16];
+	int instance;
+	uint64_t epoch;
+	keys_ring_t *session_keys; /* secrets/session.keys: shared with whoever logs users in */
+	keys_ring_t *grant_keys;   /* secrets/grant.keys: shared with the host app */
+	keys_ring_t *seal_keys;    /* secrets/seal.keys: ours alone; seeds and cursors */
+	keys_ring_t *finance_keys; /* secrets/finance.keys */
+	db_target db;              /* the primary; user and password as `db_user` */
+} program_t;
+
+/* `name` e.g. "hb-core"; `db_user` e.g. "hb_core", whose password is secrets/db.<db_user>. Ends the
+ * process with a clear message and exit 1 or 2 (usage) when something is missing. *argi: index of
+ * the first argument that is not an option. life_start is called here with on_stop. */
+program_t *program_start(int argc, char **argv, const char *name, const char *db_user,
+	void (*on_stop)(void *), void *ctx, int *argi);
+void program_end(program_t **p);
+
+err_t program_db_pool(const program_t *p, unsigned connections, db_pool_t **out) MUST_CHECK;
+err_t program_cache(const program_t *p, unsigned handles, cache_t **out) MUST_CHECK;
+void program_mq_target(const program_t *p, mq_target *out);
+void program_finance_target(const program_t *p, finance_target *out);
+bool program_owns_slot(const program_t *p, unsigned slot);
+
+#endif

@@ -1,0 +1,116 @@
+/* http: a FastCGI server on libfcgi: accept threads, requests, answers, problem+json. Knows no
+ * domain.
+ *
+ * It works around what libfcgi 2.4.2 does: bodies are read to the end on every path (an unread body
+ * drops the next request), bytes read are compared with Content-Length, accept errors back off
+ * instead of ending threads, signals belong to life. On stop: the listening socket closes, requests
+ * in flight finish within a bound, idle keep-alive readers are woken by shutdown(2), then the
+ * threads end. */
+#ifndef HB_HTTP_HTTP_H
+#define HB_HTTP_HTTP_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/jw.h"
+#include <jansson.h>
+
+enum { HTTP_BODY_MAX_BYTES = 16384, HTTP_FIELD_ERRORS_MAX = 16 };
+
+typedef struct {
+	const char *field, *message; /* message in English, for developers */
+	const char *code;            /* e.g. "required", "type", "range", "unknown" */
+} http_field_error;
+
+/* One request; valid until its handler returns. All strings live in the arena or in libfcgi and end
+ * with it. */
+typedef struct http_req {
+	arena_t *arena;
+	const char *method, *path, *query; /* path without query, not decoded; query "" when none */
+	const char *request_id;  /* from nginx (HTTP_X_REQUEST_ID), made here when absent */
+	const char *traceparent; /* NULL when absent or malformed */
+	const char *authorization, *session_cookie, *idempotency_key, *origin, *csrf, *signature,
+		*remote_addr;     /* NULL when absent */
+	bool zh;                  /* Accept-Language prefers Chinese (also when it says nothing) */
+	const char *content_type; /* NULL when absent */
+	const char *body;         /* zero-terminated; "" when none */
+	size_t body_len;
+	int64_t started_us;
+	void *app; /* of http_serve */
+	/* ---- the answer ---- */
+	int status; /* 200 unless the handler sets it */
+	jw_t out;   /* JSON body; the handler writes one value, or nothing with 204 */
+	struct {
+		const char *name, *value;
+	} header[8];
+	unsigned header_count;
+	http_field_error errors[HTTP_FIELD_ERRORS_MAX]; /* for INVALID_FIELD and friends */
+	unsigned error_count;
+	int64_t retry_after_ms; /* >0: Retry-After (whole seconds, rounded up) and retry_after_ms in
+				   a problem */
+	const char *detail;     /* of a problem; NULL: the error's title */
+	const char *content;    /* with content_len: sent instead of `out`, as content_out_type */
+	size_t content_len;
+	const char *content_out_type;
+} http_req_t;
+
+void http_header(http_req_t *r, const char *name, const char *value);
+/* Adds to errors[] (bounded) and returns ERR_INVALID_FIELD. */
+err_t http_field_error_add(
+	http_req_t *r, const char *field, const char *code, const char *message) MUST_CHECK;
+
+/* Serves a request; anything but ERR_OK becomes a problem+json of err_public(e) (what was written
+ * to `out` is dropped). */
+typedef err_t (*http_handler)(http_req_t *r);
+
+typedef struct {
+	const char *listen; /* "127.0.0.1:9000", or "fd:3" for socket activation */
+	unsigned threads;
+	int64_t drain_ms;
+	size_t arena_bytes; /* limit of a request's memory */
+	http_handler handler;
+	void *app;
+} http_server_conf;
+
+/* Runs until life_stopping(); returns when all threads have ended (or the drain bound has passed).
+ */
+err_t http_serve(const http_server_conf *c) MUST_CHECK;
+/* To be called from the program's on_stop (signal thread): wakes what waits in http_serve. */
+void http_stop(void);
+
+/* A value of the query string, decoded into the arena; NULL when absent; *twice when given more
+ * than once or badly encoded. */
+const char *http_query(http_req_t *r, const char *name, bool *twice);
+
+/* ---- fields: a body's input declared as rows ---- */
+typedef enum {
+	HTTP_F_TEXT, /* UTF-8 without control characters; least..most characters; → const char * */
+	HTTP_F_TOKEN, /* A-Za-z0-9 and ._:~- ; least..most bytes; → const char * */
+	HTTP_F_ID,    /* string of digits, 1 … 2^63-1 without leading zero; → uint64_t */
+	HTTP_F_INT,   /* JSON integer in least..most; → int64_t */
+	HTTP_F_MONEY, /* {"amount": integer, "currency": "CNY"}, amount in 0..2^53; → int64_t fen
+			 (limits are the caller's) */
+	HTTP_F_ENUM,  /* one of `words`, NULL-terminated; → int, the index + 1 */
+	HTTP_F_IDS,   /* array of least..most distinct HTTP_F_ID; → http_ids */
+	HTTP_F_TIME,  /* RFC 3339; → int64_t wall ms */
+} http_field_type;
+typedef struct {
+	uint64_t *id;
+	size_t count;
+} http_ids;
+typedef struct {
+	const char *name;
+	http_field_type type;
+	bool required;
+	size_t offset; /* in the struct; absent optional fields leave it as it is */
+	int64_t least, most;
+	const char *const *words;
+} http_field;
+/* Parses r->body strictly (duplicates, trailing junk, non-objects: ERR_INVALID_JSON) against the
+ * rows; unknown fields, missing ones, wrong types (null is a wrong type) and ranges all go to
+ * errors[] → ERR_INVALID_FIELD. Strings live in the arena. */
+err_t http_fields(http_req_t *r, const http_field *rows, size_t n, void *into) MUST_CHECK;
+
+/* The problem+json of an error, for tests and for answers made elsewhere. */
+void http_problem(http_req_t *r, err_t e);
+
+#endif

@@ -1,0 +1,35 @@
+/* control: the control record of a cell in etcd (v3, JSON gateway), changed only by
+ * compare-and-set. */
+#ifndef HB_STORE_CONTROL_H
+#define HB_STORE_CONTROL_H
+
+#include "base/err.h"
+#include <stdint.h>
+
+enum { CONTROL_MEMBERS_MAX = 8 };
+typedef enum { CONTROL_PROTECTED = 1, CONTROL_UNPROTECTED = 2 } control_protection;
+
+typedef struct {
+	uint64_t epoch;
+	char primary[16];                      /* site */
+	char in_sync[CONTROL_MEMBERS_MAX][16]; /* sites whose member may have acknowledged */
+	unsigned in_sync_count;
+	control_protection protection;
+	int64_t revision; /* of etcd when read; 0: does not exist */
+} control_record;
+
+typedef struct control control_t;
+
+/* `endpoints`: "http://127.0.0.1:2379" or several separated by commas; tried in turn. `prefix`,
+ * e.g. "/hongbao/". */
+err_t control_new(
+	const char *endpoints, const char *prefix, int64_t timeout_ms, control_t **out) MUST_CHECK;
+void control_free(control_t **c);
+/* ERR_NOT_FOUND (no record), ERR_CONTROL_UNAVAILABLE. */
+err_t control_get(control_t *c, const char *cell, control_record *out) MUST_CHECK;
+/* Writes only if the record's revision is still rec->revision (0: only if there is none); sets the
+ * new revision. ERR_CONTROL_CONFLICT when it is not; ERR_OUTCOME_UNKNOWN when the answer was lost
+ * (read again). */
+err_t control_put(control_t *c, const char *cell, control_record *rec) MUST_CHECK;
+
+#endif

@@ -1,0 +1,56 @@
+/* mq: RabbitMQ. A mq_t is one connection with one channel and belongs to one thread. Queues are
+ * quorum queues, durable, with a length limit that refuses (reject-publish), a delivery limit and
+ * the queue `<cell>.parked` as dead-letter target. Publishing is mandatory and confirmed.
+ * Heartbeats run inside the calls; do not stay away for longer than 20 s. */
+#ifndef HB_STORE_MQ_H
+#define HB_STORE_MQ_H
+
+#include "base/err.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+	char host[64];
+	uint16_t port;
+	char user[32], password[80], vhost[32];
+} mq_target;
+
+typedef struct mq mq_t;
+
+err_t mq_open(const mq_target *t, mq_t **out) MUST_CHECK; /* ERR_MQ_UNAVAILABLE */
+void mq_close(mq_t **m);
+bool mq_alive(const mq_t *m);
+
+/* Idempotent. `queue` is "<cell>.<kind>", e.g. "A.transfer". */
+err_t mq_declare(
+	mq_t *m, const char *queue, int64_t max_length, unsigned delivery_limit) MUST_CHECK;
+
+typedef struct {
+	const char *queue;
+	const void *body;
+	size_t len;
+	const char *message_id; /* may be NULL */
+	bool confirmed;         /* out: on disk at a majority */
+} mq_out;
+/* Publishes all, waits at most confirm_ms for the confirms. Messages returned, nacked or not
+ * confirmed in time have confirmed=false (those may have arrived all the same). ERR_OK when all are
+ * confirmed, ERR_MQ_REFUSED when some are not, ERR_MQ_UNAVAILABLE when the connection is gone (then
+ * close and open again). */
+err_t mq_publish(mq_t *m, mq_out *msgs, size_t n, int64_t confirm_ms) MUST_CHECK;
+
+typedef struct {
+	uint64_t tag;
+	const char *body; /* zero-terminated, valid until the next mq_next */
+	size_t len;
+	uint64_t deliveries; /* how often it was delivered before */
+} mq_in;
+err_t mq_consume(mq_t *m, const char *queue, uint16_t prefetch) MUST_CHECK;
+/* ERR_TIMEOUT when nothing came; ERR_MQ_UNAVAILABLE when the connection is gone. */
+err_t mq_next(mq_t *m, int64_t timeout_ms, mq_in *in) MUST_CHECK;
+err_t mq_ack(mq_t *m, uint64_t tag) MUST_CHECK;
+err_t mq_again(mq_t *m,
+	uint64_t tag) MUST_CHECK; /* nack with requeue: counts towards the delivery limit */
+/* Messages ready in a queue. */
+err_t mq_depth(mq_t *m, const char *queue, uint64_t *ready) MUST_CHECK;
+
+#endif
