@@ -9,6 +9,8 @@
 #include "domain/shares.h"
 #include "http/http.h"
 
+typedef struct fresh fresh_t;
+typedef struct gate gate_t;
 typedef struct pace pace_t;
 
 typedef struct {
@@ -19,6 +21,8 @@ typedef struct {
 	numbers_t *numbers;      /* hb-core; NULL in hb-query */
 	claim_service_t *claims; /* hb-core; NULL in hb-query */
 	pace_t *pace;            /* hb-query: who was told when to ask again */
+	fresh_t *fresh;          /* hb-query: whether the cell still has a majority */
+	gate_t *gate;
 } app_t;
 
 /* One call, past the gate: the route matched, the slot is ours, the session verified, the body's
@@ -33,6 +37,23 @@ typedef struct {
 } app_call_t;
 
 typedef err_t (*app_handler)(app_call_t *c);
+
+/* What one FastCGI program has of its own. */
+typedef struct {
+	const char *name, *db_user;
+	routes_program program;
+	const app_handler *handlers; /* ROUTES_COUNT by routes_id; NULL where another serves */
+	conf_id threads, connections;
+	unsigned cache_handles;
+	size_t shares_bytes;
+	err_t (*open)(app_t *a);  /* after pool, cache, shares and gate are there */
+	void (*close)(app_t *a);  /* also after an open that failed half-way */
+	err_t (*ready)(app_t *a); /* of gate_conf; may be NULL */
+	http_handler handle;
+} app_program;
+
+/* Starts, serves until told to stop, ends: the whole of main(). */
+int app_main(const app_program *prog, int argc, char **argv) MUST_CHECK;
 
 /* This thread's client of finance, made on first use and kept. */
 err_t app_finance(app_t *a, finance_t **out) MUST_CHECK;

@@ -2,5 +2,6 @@ FCGI_COMMON = fcgi/app.h fcgi/app.c fcgi/gate.c fcgi/gate.h fcgi/handlers.h fcgi
 bin_PROGRAMS += hb-core hb-query
 hb_core_SOURCES = $(FCGI_COMMON) fcgi/hb_core.c fcgi/demo.c fcgi/seed.c fcgi/packet_send.c fcgi/packet_video.c fcgi/packet_claim.c fcgi/callback.c
 hb_core_LDADD = $(DOMAIN_LIBS) $(HTTP_LIBS)
-hb_query_SOURCES = $(FCGI_COMMON) fcgi/hb_query.c fcgi/packet_cover.c fcgi/packet_claims.c fcgi/fairness.c fcgi/payment_view.c fcgi/lists.c fcgi/ops.c
+hb_query_SOURCES = $(FCGI_COMMON) fcgi/hb_query.c fcgi/packet_cover.c fcgi/packet_claims.c fcgi/fairness.c fcgi/payment_view.c fcgi/lists.c \
+	fcgi/ops.c fcgi/ops.h fcgi/fresh.c fcgi/fresh.h
 hb_query_LDADD = $(DOMAIN_LIBS) $(HTTP_LIBS)

@@ -1,5 +1,6 @@
-/* arena: memory of one request, freed in one place. Grows in blocks up to a limit; over the limit
- * is a bug of the caller (bodies and answers are bounded before). Not thread-safe; one per thread.
+/* arena: memory of one request, freed in one place. Grows in blocks up to a limit on the
+ * bytes asked for (each piece rounded up to 16); over the limit is a bug of the caller (bodies and
+ * answers are bounded before). Not thread-safe; one per thread.
  */
 #ifndef HB_BASE_ARENA_H
 #define HB_BASE_ARENA_H

@@ -1,7 +1,7 @@
 /* conf: hongbao.cfg (libconfig), read into one immutable struct and checked as a whole: unknown
  * names, wrong types and values out of range are refused with file and line. Options are rows of
- * options.def. libconfig reads 3000000000 as a negative number; integers are read as int64 and need
- * no L only below 2^31, which the range check catches. Threads: read-only after load. */
+ * options.def. Integers beyond 2^31-1 need libconfig's suffix L and are refused without it (cfg.h
+ * says why). Threads: read-only after load. */
 #ifndef HB_BASE_CONF_H
 #define HB_BASE_CONF_H
 

@@ -12,8 +12,8 @@
 typedef struct {
 	char *buf;
 	size_t len, cap;
-	arena_t *arena; /* NULL: fixed */
-	uint32_t comma; /* one bit per depth */
+	arena_t *arena;         /* NULL: fixed */
+	uint32_t comma, object; /* one bit per depth */
 	int depth;
 	bool overflow;
 } jw_t;

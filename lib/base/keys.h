@@ -24,6 +24,8 @@ typedef struct keys_ring keys_ring_t;
 err_t keys_init(void) MUST_CHECK;
 /* ERR_CONFIG_INVALID (logged with file and line) for a missing, too open or malformed file. */
 err_t keys_load(const char *path, keys_ring_t **out) MUST_CHECK;
+/* The first line of a secret's file (a password), held to the same mode. */
+err_t keys_secret(const char *path, char *out, size_t out_bytes) MUST_CHECK;
 void keys_free(keys_ring_t **r);
 const char *keys_current_id(const keys_ring_t *r);
 

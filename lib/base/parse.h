@@ -9,6 +9,8 @@
 /* Decimal digits only, no sign, no leading zero (but "0"), at most `max`. */
 bool parse_u64(const char *s, uint64_t max, uint64_t *out);
 bool parse_u64n(const char *s, size_t len, uint64_t max, uint64_t *out);
+/* Bytes of the first character, 0 when it is not valid UTF-8 (or len is 0). */
+size_t parse_utf8(const char *s, size_t len, uint32_t *character);
 /* Valid UTF-8 (no surrogates, no overlong forms) without control characters. */
 bool parse_text_ok(const char *s, size_t len);
 /* Unicode characters of valid UTF-8. */

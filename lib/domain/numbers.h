@@ -1,6 +1,6 @@
 /* numbers: packet ids and order numbers. number = seq × 100000 + birth cell (2 digits) × 1000 +
  * slot (3 digits), below 2^63. seq comes from blocks leased in the cell's database (one
- * autocommitted update per block), so numbers are unique over processes, restarts and failovers
+ * small transaction per block), so numbers are unique over processes, restarts and failovers
  * without any clock, and rise within a cell block by block. Numbers of a block that was not used up
  * are lost. Threads: all safe. */
 #ifndef HB_DOMAIN_NUMBERS_H

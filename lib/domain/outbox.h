@@ -1,10 +1,12 @@
 /* outbox: events written in the business transaction; the relay publishes them. One row holds a
- * JSON array of events of one kind, so that a batch of claims costs one row. */
+ * JSON array of events of one kind, so that a batch of claims costs one row. A message in RabbitMQ
+ * has the same form: a slice of one row's array. Threads: all safe. */
 #ifndef HB_DOMAIN_OUTBOX_H
 #define HB_DOMAIN_OUTBOX_H
 
 #include "base/jw.h"
 #include "store/db.h"
+#include <jansson.h>
 
 typedef enum {
 	OUTBOX_CLAIMS =
@@ -17,5 +19,38 @@ typedef enum {
 /* Inside the caller's transaction. `payload` is the JSON array; numbers in it are JSON integers. */
 err_t outbox_add(db_t *db, outbox_kind kind, uint64_t business_no, int64_t now_ms,
 	const char *payload, size_t n) MUST_CHECK;
+
+/* For the relay and the consumers. */
+enum { OUTBOX_EVENT_ID_BYTES = 65, OUTBOX_PAYLOAD_MAX_BYTES = 4 << 20 };
+
+typedef struct {
+	uint64_t no;
+	uint64_t packet_id, uid, sender; /* of CLAIMS, like the next two lines */
+	int64_t amount_fen, claimed_at_ms;
+	unsigned packet_kind;
+	char event_id[OUTBOX_EVENT_ID_BYTES]; /* of CALLBACK */
+} outbox_event;
+
+typedef struct {
+	json_t *array; /* event i is its element i */
+	outbox_event *event;
+	size_t count; /* ≥ 1 */
+} outbox_events;
+
+/* Strict about the fields above, indifferent to others. ERR_INVALID_JSON, ERR_INVALID_FIELD. */
+err_t outbox_parse(outbox_kind kind, const char *payload, size_t n, outbox_events *out) MUST_CHECK;
+void outbox_events_free(outbox_events *e);
+
+/* Inside the caller's transaction: up to `limit` rows with id ≥ from that are free, in id order,
+ * locked; rows locked by others are passed over. Columns of *out: id, kind, payload. */
+err_t outbox_lock_free(
+	db_t *db, uint64_t from, int64_t now_ms, unsigned limit, db_rows_t **out) MUST_CHECK;
+/* The rows belong to nobody else until then (0: to nobody at all). */
+err_t outbox_lease(db_t *db, const uint64_t *id, size_t n, int64_t until_ms) MUST_CHECK;
+err_t outbox_delete(db_t *db, const uint64_t *id, size_t n) MUST_CHECK;
+/* Whether outbox_lock_free might find something; locks nothing. */
+err_t outbox_waiting(db_t *db, uint64_t from, int64_t now_ms, bool *waiting) MUST_CHECK;
+/* A row that cannot be read, moved to `parked` in the caller's transaction. */
+err_t outbox_park(db_t *db, uint64_t id, const char *reason, int64_t now_ms) MUST_CHECK;
 
 #endif

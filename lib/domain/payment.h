@@ -16,13 +16,18 @@ typedef struct {
 } payment_row;
 
 err_t payment_load(db_t *db, uint64_t order_no, payment_row *out) MUST_CHECK; /* ERR_NOT_FOUND */
+err_t payment_of_packet(db_t *db, uint64_t packet_id, payment_row *out) MUST_CHECK;
+/* Inside the caller's transaction; with packet_send only. */
+err_t payment_insert(db_t *db, const payment_row *row, int64_t next_check_at_ms) MUST_CHECK;
+/* Inside the caller's transaction; the first address stays. */
 err_t payment_set_cashier(db_t *db, uint64_t order_no, const char *url) MUST_CHECK;
 
 /* Applies finance's word (from a callback, a check or the sweep; any number of times, in any
  * order), inside the caller's transaction: DONE: payment → paid and packet → open (expires_at = now
  * + packet_ttl_ms); CLOSED or REFUSED: payment and packet → closed; PENDING and NOT_KNOWN: nothing.
- * An amount that is not the payment's is refused with ERR_ORDER_CONFLICT, logged, and changes
- * nothing. */
+ * An amount that is said and is not the payment's, and a word against the final state that the
+ * payment already has, are refused with ERR_ORDER_CONFLICT, logged, and change nothing.
+ * ERR_NOT_FOUND: no such payment. */
 err_t payment_apply(db_t *db, uint64_t order_no, const finance_answer *a, int64_t packet_ttl_ms,
 	int64_t now_ms) MUST_CHECK;
 

@@ -36,6 +36,7 @@ void program_end(program_t **p);
 
 err_t program_db_pool(const program_t *p, unsigned connections, db_pool_t **out) MUST_CHECK;
 err_t program_cache(const program_t *p, unsigned handles, cache_t **out) MUST_CHECK;
+/* Reads secrets/mq.hongbao; ends the process like program_start when it cannot. */
 void program_mq_target(const program_t *p, mq_target *out);
 void program_finance_target(const program_t *p, finance_target *out);
 bool program_owns_slot(const program_t *p, unsigned slot);

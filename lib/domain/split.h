@@ -1,6 +1,6 @@
 /* split: the shares of a packet, drawn at send from one 32-byte seed, neutral to position,
- * verifiable by anyone (docs/fairness.md). Double mean (each draw uniform on 1 … 2×mean of what is
- * left), then Fisher–Yates; the stream is HMAC-SHA256 in counter mode; numbers below a bound by
+ * verifiable by anyone (docs/fairness.md). Double mean (each draw uniform on 1 … 2×mean-1 of what
+ * is left), then Fisher–Yates; the stream is HMAC-SHA256 in counter mode; numbers below a bound by
  * rejection. Pure functions, thread-safe. */
 #ifndef HB_DOMAIN_SPLIT_H
 #define HB_DOMAIN_SPLIT_H

@@ -34,6 +34,11 @@ typedef struct http_req {
 	const char *content_type; /* NULL when absent */
 	const char *body;         /* zero-terminated; "" when none */
 	size_t body_len;
+	/* ERR_BODY_TOO_LARGE or ERR_INVALID_REQUEST (not as long as Content-Length says, aborted);
+	 * the body is "" then. For the handler to return, when it comes to the body; http_fields
+	 * returns it too. */
+	err_t body_error;
+	bool ops; /* came through the operations listener (HB_OPS=1) */
 	int64_t started_us;
 	void *app; /* of http_serve */
 	/* ---- the answer ---- */
@@ -50,7 +55,7 @@ typedef struct http_req {
 	const char *detail;     /* of a problem; NULL: the error's title */
 	const char *content;    /* with content_len: sent instead of `out`, as content_out_type */
 	size_t content_len;
-	const char *content_out_type;
+	const char *content_out_type; /* NULL: application/json */
 } http_req_t;
 
 void http_header(http_req_t *r, const char *name, const char *value);
@@ -71,15 +76,19 @@ typedef struct {
 	void *app;
 } http_server_conf;
 
-/* Runs until life_stopping(); returns when all threads have ended (or the drain bound has passed).
- */
+/* Runs until life_stopping() or http_stop(); returns ERR_OK when all threads have ended,
+ * ERR_TIMEOUT when the drain bound has passed with requests still in flight: their threads go on,
+ * so the caller must leave everything they use in place, and _exit. */
 err_t http_serve(const http_server_conf *c) MUST_CHECK;
-/* To be called from the program's on_stop (signal thread): wakes what waits in http_serve. */
+/* To be called from the program's on_stop (signal thread): tells http_serve to end. */
 void http_stop(void);
 
 /* A value of the query string, decoded into the arena; NULL when absent; *twice when given more
  * than once or badly encoded. */
 const char *http_query(http_req_t *r, const char *name, bool *twice);
+/* ERR_INVALID_REQUEST when the query string holds a name that is not one of `names` (terminated by
+ * NULL; compared undecoded). */
+err_t http_query_only(http_req_t *r, const char *const *names) MUST_CHECK;
 
 /* ---- fields: a body's input declared as rows ---- */
 typedef enum {
@@ -105,9 +114,10 @@ typedef struct {
 	int64_t least, most;
 	const char *const *words;
 } http_field;
-/* Parses r->body strictly (duplicates, trailing junk, non-objects: ERR_INVALID_JSON) against the
- * rows; unknown fields, missing ones, wrong types (null is a wrong type) and ranges all go to
- * errors[] → ERR_INVALID_FIELD. Strings live in the arena. */
+/* Parses r->body strictly (duplicates, trailing junk, non-objects, integers beyond int64:
+ * ERR_INVALID_JSON; an empty body counts as {}) against the rows; unknown fields, missing ones,
+ * wrong types (null is a wrong type) and ranges all go to errors[] → ERR_INVALID_FIELD. Strings
+ * live in the arena. */
 err_t http_fields(http_req_t *r, const http_field *rows, size_t n, void *into) MUST_CHECK;
 
 /* The problem+json of an error, for tests and for answers made elsewhere. */

@@ -1,5 +1,6 @@
 /* control: the control record of a cell in etcd (v3, JSON gateway), changed only by
- * compare-and-set. */
+ * compare-and-set. The value is {"epoch":7,"primary":"east","in_sync":["east","west"],"protection":
+ * "protected"} under "<prefix>cells/<cell>". A control_t belongs to one thread. */
 #ifndef HB_STORE_CONTROL_H
 #define HB_STORE_CONTROL_H
 
@@ -25,7 +26,8 @@ typedef struct control control_t;
 err_t control_new(
 	const char *endpoints, const char *prefix, int64_t timeout_ms, control_t **out) MUST_CHECK;
 void control_free(control_t **c);
-/* ERR_NOT_FOUND (no record), ERR_CONTROL_UNAVAILABLE. */
+/* Reads what a majority holds. ERR_NOT_FOUND (no record), ERR_CONTROL_UNAVAILABLE (also for a
+ * record that cannot be read; logged). */
 err_t control_get(control_t *c, const char *cell, control_record *out) MUST_CHECK;
 /* Writes only if the record's revision is still rec->revision (0: only if there is none); sets the
  * new revision. ERR_CONTROL_CONFLICT when it is not; ERR_OUTCOME_UNKNOWN when the answer was lost

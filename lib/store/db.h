@@ -6,8 +6,11 @@
  * Errors: ERR_DB_DUPLICATE (1062), ERR_DB_RETRY (1205, 1213, 1020: the caller must roll back;
  * db_transact does), ERR_DB_LOST (2006, 2013, time-outs: the connection is dead),
  * ERR_CELL_UNAVAILABLE (1290 read-only, 1040, cannot connect, wrong epoch), ERR_DB_FAILED (anything
- * else; logged with the statement's name). Threads: a db_t belongs to one thread at a time; the
- * pool is safe. */
+ * else; logged with the statement's name). A write outside of a transaction that loses its
+ * connection has an unknown outcome: ERR_OUTCOME_UNKNOWN. After any error but ERR_DB_DUPLICATE in a
+ * transaction every further call on it, COMMIT included, gives that same error until db_rollback,
+ * because the server may have ended the transaction and would run what follows in autocommit.
+ * Threads: a db_t belongs to one thread at a time; the pool is safe. */
 #ifndef HB_STORE_DB_H
 #define HB_STORE_DB_H
 
@@ -31,7 +34,7 @@ typedef struct db_rows db_rows_t;
 typedef struct db_pool db_pool_t;
 
 typedef struct {
-	enum { DB_NULL, DB_I64, DB_U64, DB_BYTES } type;
+	enum { DB_NULL, DB_I64, DB_U64, DB_BYTES, DB_TEXT } type;
 	union {
 		int64_t i;
 		uint64_t u;
@@ -68,6 +71,8 @@ static inline db_val db_null(void)
 err_t db_open(const db_target *t, db_t **out) MUST_CHECK;
 void db_close(db_t **db);
 bool db_alive(const db_t *db); /* false after ERR_DB_LOST */
+/* Of a connection that lay idle: the server has closed it meanwhile. One system call. */
+bool db_stale(const db_t *db);
 uint64_t db_thread_id(const db_t *db);
 
 /* A statement without rows. `affected` (may be NULL) gets the matched rows. */
@@ -78,15 +83,17 @@ err_t db_select(db_t *db, sql_id id, const db_val *v, size_t n, db_rows_t **out)
 size_t db_rows_count(const db_rows_t *r);
 bool db_rows_next(db_rows_t *r); /* to the first, then to the next row */
 bool db_rows_null(const db_rows_t *r, unsigned col);
+/* 0 for SQL NULL; a value that is no integer of the type is a bug and aborts. */
 int64_t db_rows_i(const db_rows_t *r, unsigned col);
 uint64_t db_rows_u(const db_rows_t *r, unsigned col);
-/* Zero-terminated; valid until db_rows_free. `n` may be NULL. */
+/* Zero-terminated, "" for SQL NULL; valid until db_rows_free. `n` may be NULL. */
 const char *db_rows_s(const db_rows_t *r, unsigned col, size_t *n);
 void db_rows_free(db_rows_t **r);
 
 /* Text of one or several statements, for the batch builder of the claim lane and for migrations
  * only. Several statements in one round trip; each result with rows is handed to `on_row` (strings,
- * NULL for SQL NULL; may be NULL itself). Stops at the first error. */
+ * NULL for SQL NULL; may be NULL itself); `result` is the statement's place in the text, from 0.
+ * Stops at the first error. Transactions are begun and ended by the functions below only. */
 typedef void (*db_row_fn)(
 	void *ctx, unsigned result, unsigned cols, char *const *col, const unsigned long *len);
 err_t db_script(db_t *db, const char *sql, size_t n, db_row_fn on_row, void *ctx) MUST_CHECK;

@@ -34,6 +34,8 @@ typedef struct {
 
 typedef struct {
 	finance_outcome outcome;
+	/* 0: not said (a number that was closed before finance knew it; the mock's query). Whoever
+	 * compares amounts compares those that were said. */
 	int64_t amount_fen;
 	char reason[64];       /* of a refusal: finance's code */
 	char cashier_url[300]; /* of a payment */
@@ -68,7 +70,9 @@ err_t finance_close(finance_t *f, uint64_t order_no, finance_answer *a) MUST_CHE
 /* The signature both ways: HMAC-SHA256 over "v1\n<merchant>\n<unix
  * seconds>\n<id>\n<METHOD>\n<path>\n<hex sha256 of the body>", header X-Finance-Signature: "v1
  * <merchant> <unix seconds> <id> <key id> <base64url mac>". The body holds order number and amount.
- */
+ * <path> is the request target as sent, with its query if it has one. An answer of finance is
+ * signed the same way with <METHOD> = the status ("200") and <id> = the request's id: neither a
+ * proxy's page nor an older answer passes for finance's word. */
 void finance_sign(const keys_ring_t *keys, const char *merchant, int64_t unix_s, const char *id,
 	const char *method, const char *path, const void *body, size_t n, char header[256]);
 /* ERR_SIGNATURE_INVALID when malformed, of another merchant, off by more than skew_s, or not
@@ -77,8 +81,15 @@ err_t finance_verify(const keys_ring_t *keys, const char *merchant, int64_t now_
 	const char *header, const char *method, const char *path, const void *body, size_t n,
 	char id[65]) MUST_CHECK;
 
-/* A callback's body: {"order_no","kind","outcome","amount":{...},"at"}. ERR_INVALID_JSON /
- * ERR_INVALID_FIELD. */
+/* "payment", …; "?" for what is none. */
+const char *finance_kind_name(finance_kind k);
+/* 0 when the name is none. */
+finance_kind finance_kind_named(const char *name);
+const char *finance_outcome_name(finance_outcome o); /* "pending", "done", "refused", "closed" */
+finance_outcome finance_outcome_named(const char *name);
+
+/* A callback's body: {"order_no","kind","outcome","amount":{...},"at"}; what else it holds is left
+ * alone. ERR_INVALID_JSON / ERR_INVALID_FIELD. */
 typedef struct {
 	uint64_t order_no;
 	finance_kind kind;

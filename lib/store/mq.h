@@ -21,7 +21,9 @@ err_t mq_open(const mq_target *t, mq_t **out) MUST_CHECK; /* ERR_MQ_UNAVAILABLE 
 void mq_close(mq_t **m);
 bool mq_alive(const mq_t *m);
 
-/* Idempotent. `queue` is "<cell>.<kind>", e.g. "A.transfer". */
+/* Idempotent. `queue` is "<cell>.<kind>", e.g. "A.transfer"; "<cell>.parked" has neither a delivery
+ * limit nor a dead-letter target. ERR_CONFIG_INVALID when the queue exists with other arguments
+ * (the broker then closes the channel: close and open again). */
 err_t mq_declare(
 	mq_t *m, const char *queue, int64_t max_length, unsigned delivery_limit) MUST_CHECK;
 
@@ -34,8 +36,8 @@ typedef struct {
 } mq_out;
 /* Publishes all, waits at most confirm_ms for the confirms. Messages returned, nacked or not
  * confirmed in time have confirmed=false (those may have arrived all the same). ERR_OK when all are
- * confirmed, ERR_MQ_REFUSED when some are not, ERR_MQ_UNAVAILABLE when the connection is gone (then
- * close and open again). */
+ * confirmed, ERR_MQ_REFUSED when some are not (the broker blocked by an alarm included),
+ * ERR_MQ_UNAVAILABLE when the connection is gone (then close and open again). */
 err_t mq_publish(mq_t *m, mq_out *msgs, size_t n, int64_t confirm_ms) MUST_CHECK;
 
 typedef struct {
@@ -50,7 +52,7 @@ err_t mq_next(mq_t *m, int64_t timeout_ms, mq_in *in) MUST_CHECK;
 err_t mq_ack(mq_t *m, uint64_t tag) MUST_CHECK;
 err_t mq_again(mq_t *m,
 	uint64_t tag) MUST_CHECK; /* nack with requeue: counts towards the delivery limit */
-/* Messages ready in a queue. */
+/* Messages ready in a queue. ERR_NOT_FOUND when there is no such queue (close and open again). */
 err_t mq_depth(mq_t *m, const char *queue, uint64_t *ready) MUST_CHECK;
 
 #endif

@@ -1,0 +1,10 @@
+check_PROGRAMS += tests/unit/test_finance_sign tests/unit/test_finance tests/unit/test_book tests/unit/test_faults
+FINANCE_TEST_SOURCES = tests/unit/finance_ring.c tests/unit/finance_ring.h
+tests_unit_test_finance_sign_SOURCES = tests/unit/test_finance_sign.c $(FINANCE_TEST_SOURCES)
+tests_unit_test_finance_sign_LDADD = $(STORE_LIBS) $(UNIT_LIBS)
+tests_unit_test_finance_SOURCES = tests/unit/test_finance.c $(FINANCE_TEST_SOURCES)
+tests_unit_test_finance_LDADD = $(STORE_LIBS) $(UNIT_LIBS)
+tests_unit_test_book_SOURCES = tests/unit/test_book.c $(SIM_BOOK_SOURCES)
+tests_unit_test_book_LDADD = $(STORE_LIBS) $(SQLITE_LIBS) $(UNIT_LIBS)
+tests_unit_test_faults_SOURCES = tests/unit/test_faults.c sim/faults.c
+tests_unit_test_faults_LDADD = $(STORE_LIBS) $(UNIT_LIBS)

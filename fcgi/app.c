@@ -1,0 +1,129 @@
+/* app: the life of a FastCGI program, the same for hb-core and hb-query but for a row of
+ * differences; and this thread's client of finance. */
+#include "fcgi/app.h"
+#include "base/logger.h"
+#include "fcgi/gate.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { APP_ARENA_BYTES = 4 << 20, APP_LISTEN_BYTES = 80 };
+
+static pthread_key_t finance_key;
+static pthread_once_t finance_once = PTHREAD_ONCE_INIT;
+
+static void app_finance_end(void *client)
+{
+	finance_t *f = client;
+	finance_free(&f);
+}
+
+static void app_finance_key(void)
+{
+	BUG_ON(pthread_key_create(&finance_key, app_finance_end) != 0);
+}
+
+err_t app_finance(app_t *a, finance_t **out)
+{
+	pthread_once(&finance_once, app_finance_key);
+	finance_t *f = pthread_getspecific(finance_key);
+	if (!f) {
+		finance_target target;
+		program_finance_target(a->p, &target);
+		err_t e = finance_new(&target, &f);
+		if (e != ERR_OK)
+			return e;
+		BUG_ON(pthread_setspecific(finance_key, f) != 0);
+	}
+	*out = f;
+	return ERR_OK;
+}
+
+/* Where this instance listens: the socket that systemd hands over, or its port of the
+ * topology, where instances count from 1. */
+static err_t app_listen(const app_program *prog, const program_t *p, char out[APP_LISTEN_BYTES])
+{
+	const topology_member *m = topology_member_at(p->cell, p->site);
+	const char *pid = getenv("LISTEN_PID");
+	if (pid && strtol(pid, NULL, 10) == (long)getpid()) {
+		snprintf(out, APP_LISTEN_BYTES, "fd:3");
+		return ERR_OK;
+	}
+	unsigned count = !m ? 0 : prog->program == ROUTES_CORE ? m->core_count : m->query_count;
+	if (p->instance < 1 || (unsigned)p->instance > count) {
+		LOG(ERROR, "app.no_such_instance", {"site", LOG_S(p->site)},
+			{"instance", LOG_I(p->instance)}, {"count", LOG_U(count)});
+		return ERR_CONFIG_INVALID;
+	}
+	const uint16_t *port = prog->program == ROUTES_CORE ? m->core_port : m->query_port;
+	snprintf(out, APP_LISTEN_BYTES, "%s:%u", m->host, (unsigned)port[p->instance - 1]);
+	return ERR_OK;
+}
+
+static err_t app_open(const app_program *prog, app_t *a)
+{
+	const conf_t *conf = a->p->conf;
+	const gate_conf gate = {
+		.program = prog->program, .handlers = prog->handlers, .ready = prog->ready};
+	err_t e = program_db_pool(a->p, (unsigned)conf_i(conf, prog->connections), &a->db);
+	if (e == ERR_OK)
+		e = program_cache(a->p, prog->cache_handles, &a->cache);
+	if (e == ERR_OK)
+		e = gate_new(&gate, a, &a->gate);
+	if (e != ERR_OK)
+		return e;
+	a->shares = shares_new(a->p->seal_keys, prog->shares_bytes);
+	return prog->open(a);
+}
+
+static void app_close(const app_program *prog, app_t *a)
+{
+	prog->close(a);
+	if (a->shares)
+		shares_free(&a->shares);
+	if (a->gate)
+		gate_free(&a->gate);
+	if (a->cache)
+		cache_free(&a->cache);
+	if (a->db)
+		db_pool_free(&a->db);
+}
+
+static void app_on_stop(void *ctx)
+{
+	(void)ctx;
+	http_stop();
+}
+
+int app_main(const app_program *prog, int argc, char **argv)
+{
+	int argi;
+	char listen_at[APP_LISTEN_BYTES];
+	app_t a = {.p = program_start(
+			   argc, argv, prog->name, prog->db_user, app_on_stop, NULL, &argi)};
+	if (argi < argc) {
+		fprintf(stderr, "%s: unexpected argument: %s\n", prog->name, argv[argi]);
+		return 2;
+	}
+	err_t e = app_listen(prog, a.p, listen_at);
+	if (e == ERR_OK)
+		e = app_open(prog, &a);
+	if (e == ERR_OK) {
+		const http_server_conf server = {.listen = listen_at,
+			.threads = (unsigned)conf_i(a.p->conf, prog->threads),
+			.drain_ms = conf_i(a.p->conf, CONF_HTTP_DRAIN_MS),
+			.arena_bytes = APP_ARENA_BYTES,
+			.handler = prog->handle,
+			.app = &a};
+		e = http_serve(&server);
+	}
+	if (e == ERR_TIMEOUT)
+		_exit(0); /* threads still use what would be freed here; commits tell by themselves
+			   */
+	if (e != ERR_OK)
+		LOG(ERROR, "app.failed", {"code", LOG_E(e)});
+	app_close(prog, &a);
+	program_end(&a.p);
+	return e == ERR_OK ? 0 : 1;
+}

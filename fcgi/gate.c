@@ -1,0 +1,302 @@
+/* gate: what every request passes before its handler.
+ *
+ * The paths of routes_table are cut into segments once, at start; a request's path is cut once and
+ * compared segment by segment with the few patterns that have as many. A pattern then holds its
+ * methods. What is checked first needs the least: no session is verified for a path that is not
+ * there, no body is looked at for a caller who may not write. */
+#include "fcgi/gate.h"
+#include "base/clk.h"
+#include "base/logger.h"
+#include "base/metrics.h"
+#include "base/parse.h"
+#include "domain/session.h"
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+	GATE_SEGMENTS_MAX = 6,
+	GATE_ALLOW_BYTES = 64,
+	GATE_KEY_LEAST = 8,
+	GATE_KEY_MOST = 64,
+	GATE_ORIGIN_BYTES = 256,
+};
+
+typedef struct {
+	const char *at;
+	size_t len;
+} segment;
+
+typedef struct {
+	segment part[GATE_SEGMENTS_MAX]; /* of the first row's pattern; {number} has at == NULL */
+	unsigned parts;
+	const routes_row *row[ROUTES_COUNT];
+	unsigned rows;
+	char allow[GATE_ALLOW_BYTES]; /* "GET, POST" */
+} pattern;
+
+struct gate {
+	gate_conf conf;
+	app_handler handlers[ROUTES_COUNT];
+	pattern pattern[ROUTES_COUNT];
+	unsigned patterns;
+	char origin[GATE_ORIGIN_BYTES]; /* of http.front_url, as browsers write it */
+};
+
+static const char *const list_parameters[] = {"limit", "cursor", NULL};
+static const char *const no_parameters[] = {NULL};
+
+/* The segments of "/a/b"; 0 when it is no such path or has too many. */
+static unsigned path_cut(const char *path, segment out[GATE_SEGMENTS_MAX])
+{
+	unsigned n = 0;
+	while (*path == '/') {
+		if (n == GATE_SEGMENTS_MAX)
+			return 0;
+		size_t len = strcspn(++path, "/");
+		out[n++] = (segment){path, len};
+		path += len;
+	}
+	return *path ? 0 : n;
+}
+
+static bool segment_is(segment s, const char *text)
+{
+	return strlen(text) == s.len && memcmp(text, s.at, s.len) == 0;
+}
+
+static pattern *gate_pattern(gate_t *g, const char *text)
+{
+	for (unsigned i = 0; i < g->patterns; i++)
+		if (strcmp(g->pattern[i].row[0]->pattern, text) == 0)
+			return &g->pattern[i];
+	pattern *p = &g->pattern[g->patterns++];
+	p->parts = path_cut(text, p->part);
+	BUG_ON(p->parts == 0);
+	for (unsigned i = 0; i < p->parts; i++)
+		if (segment_is(p->part[i], "{number}"))
+			p->part[i].at = NULL;
+	return p;
+}
+
+static void gate_add(gate_t *g, const routes_row *row)
+{
+	pattern *p = gate_pattern(g, row->pattern);
+	size_t used = strlen(p->allow);
+	BUG_ON(used + strlen(row->method) + 3 > sizeof(p->allow));
+	if (used > 0) {
+		memcpy(p->allow + used, ", ", 2);
+		used += 2;
+	}
+	memcpy(p->allow + used, row->method, strlen(row->method) + 1);
+	p->row[p->rows++] = row;
+}
+
+/* scheme://host[:port] in lower case, without a port that is the scheme's own. */
+static bool origin_of(const char *url, char out[GATE_ORIGIN_BYTES])
+{
+	const char *host = strstr(url, "://");
+	if (!host)
+		return false;
+	host += 3;
+	size_t len = strcspn(host, "/?#");
+	size_t total = (size_t)(host - url) + len;
+	if (len == 0 || total >= GATE_ORIGIN_BYTES)
+		return false;
+	for (size_t i = 0; i < total; i++)
+		out[i] = (char)(url[i] >= 'A' && url[i] <= 'Z' ? url[i] + 32 : url[i]);
+	out[total] = '\0';
+	const char *own = strncasecmp(url, "https:", 6) == 0 ? ":443" : ":80";
+	size_t own_len = strlen(own);
+	if (total > own_len && strcmp(out + total - own_len, own) == 0)
+		out[total - own_len] = '\0';
+	return true;
+}
+
+err_t gate_new(const gate_conf *c, const app_t *app, gate_t **out)
+{
+	bool demo = conf_b(app->p->conf, CONF_DEMO_LOGIN);
+	gate_t *g = calloc(1, sizeof(*g));
+	BUG_ON(!g);
+	g->conf = *c;
+	if (!origin_of(conf_s(app->p->conf, CONF_FRONT_URL), g->origin)) {
+		LOG(ERROR, "gate.front_url", {"is", LOG_S(conf_s(app->p->conf, CONF_FRONT_URL))});
+		free(g);
+		return ERR_CONFIG_INVALID;
+	}
+	for (unsigned i = 0; i < ROUTES_COUNT; i++) {
+		const routes_row *row = &routes_table[i];
+		if (row->program != c->program || ((row->flags & ROUTE_DEMO) && !demo))
+			continue;
+		BUG_ON(!c->handlers[row->id]);
+		g->handlers[row->id] = c->handlers[row->id];
+		gate_add(g, row);
+	}
+	*out = g;
+	return ERR_OK;
+}
+
+void gate_free(gate_t **g)
+{
+	free(*g);
+	*g = NULL;
+}
+
+static bool number_read(segment s, uint64_t *out)
+{
+	char digits[NUMBERS_TEXT_BYTES];
+	if (s.len >= sizeof(digits))
+		return false;
+	memcpy(digits, s.at, s.len);
+	digits[s.len] = '\0';
+	return numbers_parse(digits, out);
+}
+
+static bool pattern_matches(const pattern *p, const segment *part, unsigned parts, uint64_t *number)
+{
+	if (p->parts != parts)
+		return false;
+	for (unsigned i = 0; i < parts; i++) {
+		bool same = p->part[i].at
+				    ? p->part[i].len == part[i].len &&
+					      memcmp(p->part[i].at, part[i].at, part[i].len) == 0
+				    : number_read(part[i], number);
+		if (!same)
+			return false;
+	}
+	return true;
+}
+
+static err_t gate_route(const gate_t *g, app_call_t *c)
+{
+	segment part[GATE_SEGMENTS_MAX];
+	unsigned parts = path_cut(c->r->path, part);
+	for (unsigned i = 0; i < g->patterns && parts > 0; i++) {
+		const pattern *p = &g->pattern[i];
+		if (!pattern_matches(p, part, parts, &c->number))
+			continue;
+		for (unsigned k = 0; k < p->rows; k++)
+			if (strcmp(p->row[k]->method, c->r->method) == 0) {
+				c->route = p->row[k];
+				return ERR_OK;
+			}
+		http_header(c->r, "Allow", p->allow);
+		return ERR_METHOD_NOT_ALLOWED;
+	}
+	return ERR_NOT_FOUND;
+}
+
+static err_t gate_slot(const app_call_t *c, uint64_t of)
+{
+	if (program_owns_slot(c->app->p, numbers_slot(of)))
+		return ERR_OK;
+	METRICS_INC(WRONG_CELL);
+	return ERR_WRONG_CELL;
+}
+
+/* The token of "Bearer <token>"; NULL for another scheme. */
+static const char *bearer_token(const char *authorization)
+{
+	if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0)
+		return NULL;
+	return authorization + 7 + strspn(authorization + 7, " ");
+}
+
+static err_t gate_session(const gate_t *g, app_call_t *c)
+{
+	const char *bearer = bearer_token(c->r->authorization), *cookie = c->r->session_cookie;
+	int64_t expires_s;
+	if (bearer && cookie)
+		return ERR_SESSION_AMBIGUOUS;
+	if (!bearer && !cookie)
+		return ERR_SESSION_INVALID;
+	err_t e = session_verify(c->app->p->session_keys, bearer ? bearer : cookie,
+		c->now_ms / 1000, &c->uid, &expires_s);
+	if (e != ERR_OK)
+		return e;
+	if (c->route->slot == ROUTES_USER)
+		e = gate_slot(c, c->uid);
+	if (e != ERR_OK || bearer || strcmp(c->route->method, "GET") == 0)
+		return e;
+	bool ours = c->r->csrf && strcmp(c->r->csrf, "1") == 0 && c->r->origin &&
+		    strcmp(c->r->origin, g->origin) == 0;
+	return ours ? ERR_OK : ERR_CSRF_REFUSED;
+}
+
+/* application/json, with or without parameters. */
+static bool type_is_json(const char *type)
+{
+	static const char json[] = "application/json";
+	size_t n = sizeof(json) - 1;
+	if (!type || strncasecmp(type, json, n) != 0)
+		return false;
+	n += strspn(type + n, " \t");
+	return type[n] == '\0' || type[n] == ';';
+}
+
+static bool body_is_utf8(const char *body, size_t len)
+{
+	while (len > 0) {
+		uint32_t character;
+		size_t n = parse_utf8(body, len, &character);
+		if (n == 0)
+			return false;
+		body += n;
+		len -= n;
+	}
+	return true;
+}
+
+static err_t gate_body(const app_call_t *c)
+{
+	const http_req_t *r = c->r;
+	if (r->body_error != ERR_OK)
+		return r->body_error;
+	if (r->body_len == 0)
+		return c->route->body == ROUTES_JSON ? ERR_INVALID_JSON : ERR_OK;
+	if (c->route->body == ROUTES_NO_BODY)
+		return ERR_INVALID_REQUEST;
+	if (!type_is_json(r->content_type))
+		return ERR_UNSUPPORTED_MEDIA_TYPE;
+	return body_is_utf8(r->body, r->body_len) ? ERR_OK : ERR_INVALID_JSON;
+}
+
+static err_t gate_key(const app_call_t *c)
+{
+	const char *key = c->r->idempotency_key;
+	if (!(c->route->flags & ROUTE_IDEMPOTENT))
+		return ERR_OK;
+	if (!key)
+		return ERR_IDEMPOTENCY_KEY_MISSING;
+	size_t n = strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
+	return key[n] == '\0' && n >= GATE_KEY_LEAST && n <= GATE_KEY_MOST
+		       ? ERR_OK
+		       : ERR_IDEMPOTENCY_KEY_INVALID;
+}
+
+static err_t gate_checks(const gate_t *g, app_call_t *c)
+{
+	err_t e = gate_route(g, c);
+	if (e == ERR_OK && (c->route->slot == ROUTES_PATH || c->route->slot == ROUTES_CLAIM))
+		e = gate_slot(c, c->number);
+	if (e == ERR_OK && c->route->auth == ROUTES_AUTH_USER)
+		e = gate_session(g, c);
+	if (e == ERR_OK)
+		e = gate_body(c);
+	if (e == ERR_OK)
+		e = gate_key(c);
+	if (e == ERR_OK)
+		e = http_query_only(
+			c->r, c->route->flags & ROUTE_LIST ? list_parameters : no_parameters);
+	if (e == ERR_OK && g->conf.ready)
+		e = g->conf.ready(c->app);
+	return e;
+}
+
+err_t gate_handle(http_req_t *r)
+{
+	app_t *a = r->app;
+	app_call_t c = {.r = r, .app = a, .now_ms = clk_wall_ms()};
+	err_t e = gate_checks(a->gate, &c);
+	return e == ERR_OK ? a->gate->handlers[c.route->id](&c) : e;
+}

@@ -1,0 +1,56 @@
+/* ops: a table of its own, because these paths are no part of the public API: they need no session
+ * and belong to no slot, and nginx lets them in on the operations listener alone. */
+#include "fcgi/ops.h"
+#include "base/metrics.h"
+#include "fcgi/fresh.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* A fresh heartbeat says that the database answers too: it was read from it just now. */
+static err_t ops_healthz(http_req_t *r)
+{
+	const app_t *a = r->app;
+	if (!fresh_ok(a->fresh))
+		return ERR_CELL_UNAVAILABLE;
+	jw_obj(&r->out, NULL);
+	jw_str(&r->out, "status", "ok");
+	jw_obj_end(&r->out);
+	return ERR_OK;
+}
+
+static err_t ops_metrics(http_req_t *r)
+{
+	const app_t *a = r->app;
+	char *text;
+	size_t len;
+	err_t e = metrics_render(conf_s(a->p->conf, CONF_METRICS_DIR), &text, &len);
+	if (e != ERR_OK)
+		return e;
+	char *copy = arena_strndup(r->arena, text, len);
+	free(text);
+	r->content = copy;
+	r->content_len = len;
+	r->content_out_type = "text/plain; version=0.0.4; charset=utf-8";
+	return ERR_OK;
+}
+
+static const struct {
+	const char *path;
+	err_t (*serve)(http_req_t *r);
+} ops_rows[] = {
+	{"/healthz", ops_healthz},
+	{"/metrics", ops_metrics},
+};
+
+err_t ops_handle(http_req_t *r)
+{
+	for (size_t i = 0; i < sizeof(ops_rows) / sizeof(ops_rows[0]); i++) {
+		if (strcmp(ops_rows[i].path, r->path) != 0)
+			continue;
+		if (strcmp(r->method, "GET") == 0)
+			return ops_rows[i].serve(r);
+		http_header(r, "Allow", "GET");
+		return ERR_METHOD_NOT_ALLOWED;
+	}
+	return ERR_NOT_FOUND;
+}

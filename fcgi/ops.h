@@ -1,0 +1,10 @@
+/* ops: what hb-query serves to the operations listener only (http_req_t.ops): /healthz, /metrics.
+ */
+#ifndef HB_FCGI_OPS_H
+#define HB_FCGI_OPS_H
+
+#include "fcgi/app.h"
+
+err_t ops_handle(http_req_t *r) MUST_CHECK;
+
+#endif

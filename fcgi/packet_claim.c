@@ -1,0 +1,105 @@
+/* Why: the one hot request. Without a grant nothing is asked of the database here: the claim
+ * service answers from its batch. A grant names viewer and sender, so it is checked against the
+ * packet's own sender, which is read for the few requests that bring one. */
+#include "domain/packet.h"
+#include "domain/session.h"
+#include "fcgi/handlers.h"
+#include "fcgi/views.h"
+
+enum { GRANT_MAX_CHARS = 400 };
+
+typedef struct {
+	const char *grant;
+} claim_body;
+
+static const http_field claim_fields[] = {
+	{"relation_grant", HTTP_F_TEXT, false, offsetof(claim_body, grant), 1, GRANT_MAX_CHARS,
+		NULL},
+};
+
+static const char *const outcome_name[] = {
+	[CLAIM_CLAIMED] = "claimed",
+	[CLAIM_ALREADY] = "already_claimed",
+	[CLAIM_EXHAUSTED] = "exhausted",
+	[CLAIM_EXPIRED] = "expired",
+	[CLAIM_NOT_OPEN] = "not_open",
+	[CLAIM_NOT_ELIGIBLE] = "not_eligible",
+};
+
+static err_t packet_sender(db_pool_t *pool, uint64_t packet_id, uint64_t *sender)
+{
+	db_rows_t *r = NULL;
+	db_t *db;
+	err_t e = db_pool_take(pool, &db);
+
+	if (e != ERR_OK)
+		return e;
+	e = db_select(db, SQL_CLAIM_PACKET_SENDER, DB_ARGS(db_u(packet_id)), &r);
+	if (e == ERR_OK && !db_rows_next(r))
+		e = ERR_NOT_FOUND;
+	if (e == ERR_OK)
+		*sender = db_rows_u(r, 0);
+	db_rows_free(&r);
+	db_pool_give(pool, &db);
+	return e;
+}
+
+static err_t relations_of(app_call_t *c, const char *grant, unsigned *relations)
+{
+	session_relation relation;
+	uint64_t sender;
+	err_t e = packet_sender(c->app->db, c->number, &sender);
+
+	if (e == ERR_OK)
+		e = session_grant_verify(
+			c->app->p->grant_keys, grant, c->uid, sender, c->now_ms / 1000, &relation);
+	if (e == ERR_OK)
+		*relations = 1u << relation;
+	return e;
+}
+
+/* A claim that was just made has no transfer yet. */
+static err_t transfer_state(app_call_t *c, const claim_result *result, const char **state)
+{
+	db_t *db;
+
+	*state = "pending";
+	if (result->outcome != CLAIM_ALREADY)
+		return ERR_OK;
+	err_t e = db_pool_take(c->app->db, &db);
+	if (e != ERR_OK)
+		return e;
+	e = views_transfer_state(db, result->row.claim_no, state);
+	db_pool_give(c->app->db, &db);
+	return e;
+}
+
+err_t handle_packet_claim(app_call_t *c)
+{
+	claim_body body = {0};
+	claim_result result;
+	unsigned relations = 0;
+	const char *state;
+	err_t e = http_fields(
+		c->r, claim_fields, sizeof(claim_fields) / sizeof(*claim_fields), &body);
+
+	if (e == ERR_OK && body.grant)
+		e = relations_of(c, body.grant, &relations);
+	if (e == ERR_OK)
+		e = claim_open(c->app->claims, c->number, c->uid, relations, c->now_ms,
+			&c->r->retry_after_ms, &result);
+	if (e == ERR_OK)
+		e = transfer_state(c, &result, &state);
+	if (e != ERR_OK)
+		return e;
+	jw_t *w = &c->r->out;
+	jw_obj(w, NULL);
+	jw_str(w, "outcome", outcome_name[result.outcome]);
+	if (result.outcome == CLAIM_CLAIMED || result.outcome == CLAIM_ALREADY)
+		views_claim(w, "claim", &result.row, state);
+	else
+		jw_null(w, "claim");
+	jw_i64(w, "remaining_count", result.remaining_count);
+	jw_obj_end(w);
+	return ERR_OK;
+}

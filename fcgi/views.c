@@ -1,0 +1,70 @@
+/* Why: cover, claims, lists and the answers of send and claim show the same packets and claims;
+ * one place keeps their shapes, and the rule of who may look inside, the same everywhere. */
+#include "fcgi/views.h"
+#include "domain/states.h"
+
+void views_packet(jw_t *w, const char *key, const packet_row *p, int64_t now_ms, unsigned flags)
+{
+	jw_obj(w, key);
+	jw_id(w, "id", p->packet_id);
+	jw_str(w, "kind", packet_kind_name(p->kind));
+	jw_str(w, "state", packet_shown_state(p, now_ms));
+	jw_str(w, "split", packet_split_name(p->split));
+	jw_money(w, "total", p->total_fen);
+	jw_i64(w, "count", p->count);
+	if (flags & VIEWS_COUNTS) {
+		jw_i64(w, "remaining_count", p->remaining_count);
+		jw_i64(w, "claimed_count", p->count - p->remaining_count);
+	}
+	jw_str(w, "scope", packet_scope_name(p->scope));
+	jw_str(w, "greeting", p->greeting);
+	jw_str(w, "video_id", *p->video_id ? p->video_id : NULL);
+	jw_hex(w, "commitment", p->commitment, sizeof p->commitment);
+	jw_id(w, "seed_id", p->seed_id);
+	jw_time(w, "created_at", p->created_at_ms);
+	jw_time(w, "expires_at", p->expires_at_ms);
+	jw_obj_end(w);
+}
+
+void views_claim(jw_t *w, const char *key, const claim_row *c, const char *transfer_state)
+{
+	jw_obj(w, key);
+	jw_id(w, "claim_no", c->claim_no);
+	jw_money(w, "amount", c->amount_fen);
+	jw_i64(w, "index", c->index);
+	jw_time(w, "claimed_at", c->claimed_at_ms);
+	jw_str(w, "transfer_state", transfer_state);
+	jw_obj_end(w);
+}
+
+err_t views_transfer_state(db_t *db, uint64_t claim_no, const char **out)
+{
+	db_rows_t *r;
+	const err_t e = db_select(db, SQL_PACKET_TRANSFER_STATE, DB_ARGS(db_u(claim_no)), &r);
+	if (e != ERR_OK)
+		return e;
+	const bool done = db_rows_next(r) && db_rows_u(r, 0) == STATES_TRANSFER_DONE;
+	db_rows_free(&r);
+	*out = done ? "done" : "pending";
+	return ERR_OK;
+}
+
+err_t views_cover(app_call_t *c, db_t *db, packet_row *out)
+{
+	err_t e = packet_load(db, c->number, out);
+	if (e != ERR_OK || out->sender == c->uid)
+		return e;
+	bool was_open;
+	e = packet_was_open(db, out, &was_open);
+	return e != ERR_OK ? e : was_open ? ERR_OK : ERR_NOT_FOUND;
+}
+
+err_t views_insider(app_call_t *c, db_t *db, packet_row *out)
+{
+	err_t e = views_cover(c, db, out);
+	if (e != ERR_OK || out->sender == c->uid)
+		return e;
+	claim_row claim;
+	e = claim_find(db, c->number, c->uid, &claim);
+	return e == ERR_NOT_FOUND ? ERR_FORBIDDEN : e;
+}

@@ -1,0 +1,25 @@
+/* views: the JSON shapes of packets and claims and who may see them, in one place, because several
+ * handlers show the same thing. */
+#ifndef HB_FCGI_VIEWS_H
+#define HB_FCGI_VIEWS_H
+
+#include "domain/claim.h"
+#include "domain/packet.h"
+#include "fcgi/app.h"
+
+enum { VIEWS_COUNTS = 1 }; /* with remaining_count and claimed_count */
+
+void views_packet(jw_t *w, const char *key, const packet_row *p, int64_t now_ms, unsigned flags);
+/* `transfer_state`: "pending", "done" or "wallet". */
+void views_claim(jw_t *w, const char *key, const claim_row *c, const char *transfer_state);
+/* How far the money of a claim is; "pending" while there is no transfer row. Static storage. */
+err_t views_transfer_state(db_t *db, uint64_t claim_no, const char **out) MUST_CHECK;
+
+/* Loads the packet of the path for somebody who may see its cover: the sender always, others once
+ * it has been open. ERR_NOT_FOUND. */
+err_t views_cover(app_call_t *c, db_t *db, packet_row *out) MUST_CHECK;
+/* And for somebody who may see its claims: the sender, and those who have claimed. ERR_NOT_FOUND,
+ * ERR_FORBIDDEN. */
+err_t views_insider(app_call_t *c, db_t *db, packet_row *out) MUST_CHECK;
+
+#endif

@@ -1,0 +1,276 @@
+/* libsodium only. Rings live in sodium_malloc'ed memory (guarded, not swapped where the limits
+ * allow, wiped when freed) and are read-only once loaded. */
+#include "base/keys.h"
+#include "base/logger.h"
+#include "base/parse.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { KEYS_RING_MAX = 16, KEYS_FILE_BYTES = 2048 };
+/* Subkeys of one purpose differ by use. */
+enum { KEYS_USE_SEAL = 1, KEYS_USE_TAG = 2 };
+
+typedef struct {
+	char id[KEYS_ID_BYTES];
+	uint8_t key[KEYS_BYTES];
+} keys_key;
+
+struct keys_ring {
+	unsigned count;
+	keys_key key[KEYS_RING_MAX];
+};
+
+err_t keys_init(void)
+{
+	return sodium_init() < 0 ? ERR_INTERNAL : ERR_OK;
+}
+
+static const keys_key *keys_find(const keys_ring_t *r, const char *id)
+{
+	for (unsigned i = 0; i < r->count; i++)
+		if (!strcmp(r->key[i].id, id))
+			return &r->key[i];
+	return NULL;
+}
+
+/* NULL, or what is wrong with the line. */
+static const char *keys_add_line(keys_ring_t *r, char *line)
+{
+	char *space = strchr(line, ' ');
+	size_t n = space ? (size_t)(space - line) : 0;
+	keys_key *k = &r->key[r->count];
+
+	if (!n || n >= KEYS_ID_BYTES || strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789") != n)
+		return "not `<key id> <64 hex digits>`, the id 1-8 of a-z0-9";
+	if (r->count == KEYS_RING_MAX)
+		return "more than 16 keys";
+	*space = '\0';
+	if (keys_find(r, line))
+		return "the key id is there twice";
+	if (!parse_hex(space + 1, KEYS_BYTES, k->key))
+		return "the key is not 64 hex digits";
+	memcpy(k->id, line, n + 1);
+	r->count++;
+	return NULL;
+}
+
+static const char *keys_add_text(keys_ring_t *r, char *text, int *line_no)
+{
+	const char *wrong = NULL;
+	char *line;
+
+	for (*line_no = 1; !wrong && (line = strsep(&text, "\n")); ++*line_no)
+		if (*line || text) /* what follows the last newline is no line */
+			wrong = keys_add_line(r, line);
+	--*line_no;
+	return wrong || r->count ? wrong : "there is no key";
+}
+
+static const char *keys_slurp(const char *path, char text[KEYS_FILE_BYTES + 1])
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	const char *wrong = NULL;
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0)
+		return strerror(errno);
+	if (fstat(fd, &st) < 0)
+		wrong = strerror(errno);
+	else if (!S_ISREG(st.st_mode))
+		wrong = "not a plain file";
+	else if (st.st_mode & 07777 & ~0400u)
+		wrong = "the mode is wider than 0400";
+	else if (st.st_size > KEYS_FILE_BYTES)
+		wrong = "the file is too large";
+	else if ((n = read(fd, text, KEYS_FILE_BYTES)) < 0)
+		wrong = strerror(errno);
+	else
+		text[n] = '\0';
+	close(fd);
+	return wrong;
+}
+
+err_t keys_load(const char *path, keys_ring_t **out)
+{
+	char text[KEYS_FILE_BYTES + 1];
+	keys_ring_t *r = sodium_malloc(sizeof(*r));
+	const char *wrong;
+	int line = 0;
+
+	if (!r)
+		return ERR_INTERNAL;
+	memset(r, 0, sizeof(*r));
+	wrong = keys_slurp(path, text);
+	if (!wrong)
+		wrong = keys_add_text(r, text, &line);
+	sodium_memzero(text, sizeof(text));
+	if (wrong) {
+		LOG(ERROR, "keys.invalid", {"file", LOG_S(path)}, {"line", LOG_I(line)},
+			{"why", LOG_S(wrong)});
+		sodium_free(r);
+		return ERR_CONFIG_INVALID;
+	}
+	sodium_mprotect_readonly(r);
+	*out = r;
+	return ERR_OK;
+}
+
+err_t keys_secret(const char *path, char *out, size_t out_bytes)
+{
+	char text[KEYS_FILE_BYTES + 1];
+	const char *wrong = keys_slurp(path, text);
+	size_t n = wrong ? 0 : strcspn(text, "\n");
+
+	if (!wrong && (!n || n >= out_bytes))
+		wrong = n ? "the secret is too long" : "the first line is empty";
+	if (!wrong) {
+		memcpy(out, text, n);
+		out[n] = '\0';
+	}
+	sodium_memzero(text, sizeof(text));
+	if (!wrong)
+		return ERR_OK;
+	LOG(ERROR, "keys.invalid", {"file", LOG_S(path)}, {"why", LOG_S(wrong)});
+	return ERR_CONFIG_INVALID;
+}
+
+void keys_free(keys_ring_t **r)
+{
+	sodium_free(*r);
+	*r = NULL;
+}
+
+const char *keys_current_id(const keys_ring_t *r)
+{
+	return r->key[0].id;
+}
+
+void keys_sha256(const void *data, size_t n, uint8_t out[32])
+{
+	crypto_hash_sha256(out, data, n);
+}
+
+void keys_random(void *out, size_t n)
+{
+	randombytes_buf(out, n);
+}
+
+bool keys_equal(const void *a, const void *b, size_t n)
+{
+	return !sodium_memcmp(a, b, n);
+}
+
+void keys_hmac(const uint8_t key[KEYS_BYTES], const keys_part *parts, size_t count, uint8_t out[32])
+{
+	crypto_auth_hmacsha256_state st;
+
+	crypto_auth_hmacsha256_init(&st, key, KEYS_BYTES);
+	for (size_t i = 0; i < count; i++)
+		crypto_auth_hmacsha256_update(&st, parts[i].p, parts[i].n);
+	crypto_auth_hmacsha256_final(&st, out);
+	sodium_memzero(&st, sizeof(st));
+}
+
+void keys_sign(const keys_ring_t *r, const keys_part *parts, size_t count, uint8_t out[32])
+{
+	keys_hmac(r->key[0].key, parts, count, out);
+}
+
+bool keys_verify(const keys_ring_t *r, const char *id, const keys_part *parts, size_t count,
+	const uint8_t mac[32])
+{
+	const keys_key *k = keys_find(r, id);
+	uint8_t ours[32];
+
+	if (!k)
+		return false;
+	keys_hmac(k->key, parts, count, ours);
+	return keys_equal(ours, mac, sizeof(ours));
+}
+
+static void keys_subkey(
+	const keys_key *k, const char *purpose, uint64_t use, uint8_t out[KEYS_BYTES])
+{
+	char context[crypto_kdf_CONTEXTBYTES] = {0};
+	size_t n = strlen(purpose);
+
+	BUG_ON(!n || n > sizeof(context));
+	memcpy(context, purpose, n);
+	if (crypto_kdf_derive_from_key(out, KEYS_BYTES, use, context, k->key))
+		err_bug(__FILE__, __LINE__, "crypto_kdf_derive_from_key");
+}
+
+/* Sealed: key id (8, zero-padded), nonce (24), ciphertext and tag. */
+void keys_seal(const keys_ring_t *r, const char *purpose, const keys_part *ad, const void *plain,
+	size_t n, uint8_t *out)
+{
+	const keys_key *k = &r->key[0];
+	uint8_t sub[KEYS_BYTES], *nonce = out + KEYS_ID_BYTES - 1;
+
+	keys_subkey(k, purpose, KEYS_USE_SEAL, sub);
+	memcpy(out, k->id, KEYS_ID_BYTES - 1);
+	keys_random(nonce, crypto_aead_xchacha20poly1305_ietf_NPUBBYTES);
+	crypto_aead_xchacha20poly1305_ietf_encrypt(
+		nonce + crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, NULL, plain, n,
+		ad ? ad->p : NULL, ad ? ad->n : 0, NULL, nonce, sub);
+	sodium_memzero(sub, sizeof(sub));
+}
+
+err_t keys_open(const keys_ring_t *r, const char *purpose, const keys_part *ad,
+	const uint8_t *sealed, size_t n, void *plain)
+{
+	const uint8_t *nonce = sealed + KEYS_ID_BYTES - 1;
+	const uint8_t *body = nonce + crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
+	char id[KEYS_ID_BYTES] = {0};
+	uint8_t sub[KEYS_BYTES];
+	const keys_key *k;
+	int rc;
+
+	if (n < KEYS_SEAL_OVERHEAD)
+		return ERR_TOKEN_INVALID;
+	memcpy(id, sealed, KEYS_ID_BYTES - 1);
+	k = keys_find(r, id);
+	if (!k)
+		return ERR_TOKEN_INVALID;
+	keys_subkey(k, purpose, KEYS_USE_SEAL, sub);
+	rc = crypto_aead_xchacha20poly1305_ietf_decrypt(plain, NULL, NULL, body,
+		n - (size_t)(body - sealed), ad ? ad->p : NULL, ad ? ad->n : 0, nonce, sub);
+	sodium_memzero(sub, sizeof(sub));
+	return rc ? ERR_TOKEN_INVALID : ERR_OK;
+}
+
+static void keys_tag_with(const keys_key *k, const char *purpose, const keys_part *parts,
+	size_t count, uint8_t out[16])
+{
+	uint8_t sub[KEYS_BYTES], mac[32];
+
+	keys_subkey(k, purpose, KEYS_USE_TAG, sub);
+	keys_hmac(sub, parts, count, mac);
+	memcpy(out, mac, 16);
+	sodium_memzero(sub, sizeof(sub));
+}
+
+void keys_tag(const keys_ring_t *r, const char *purpose, const keys_part *parts, size_t count,
+	uint8_t out[16])
+{
+	keys_tag_with(&r->key[0], purpose, parts, count, out);
+}
+
+bool keys_tag_ok(const keys_ring_t *r, const char *purpose, const keys_part *parts, size_t count,
+	const uint8_t tag[16])
+{
+	for (unsigned i = 0; i < r->count; i++) {
+		uint8_t ours[16];
+
+		keys_tag_with(&r->key[i], purpose, parts, count, ours);
+		if (keys_equal(ours, tag, sizeof(ours)))
+			return true;
+	}
+	return false;
+}

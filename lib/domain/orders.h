@@ -1,0 +1,80 @@
+/* orders: what payments, transfers and refunds have in common: finance's word moves them. Callback,
+ * check and sweep all end in orders_apply, so it matters to nobody which of them was first.
+ * Withdrawals join as one more row of the table in orders.c. Threads: all safe. */
+#ifndef HB_DOMAIN_ORDERS_H
+#define HB_DOMAIN_ORDERS_H
+
+#include "base/conf.h"
+#include "store/db.h"
+#include "store/finance.h"
+
+enum { ORDERS_URL_BYTES = 300, ORDERS_TAKE_MAX = 10000 };
+
+/* What talks to finance about orders; belongs to one thread (finance does). */
+typedef struct {
+	db_pool_t *db;
+	finance_t *finance;
+	const conf_t *conf;
+} orders_desk;
+
+typedef struct {
+	finance_kind kind;
+	uint64_t order_no, uid; /* payer or payee */
+	uint64_t payment_no;    /* refunds: of which payment; else 0 */
+	unsigned state, tries;
+	bool stuck;
+	int64_t amount_fen;
+	int64_t expires_at_ms; /* payments; else 0 */
+} orders_row;
+
+/* ERR_NOT_FOUND, also for a kind that this cell has no orders of. */
+err_t orders_load(db_t *db, finance_kind kind, uint64_t order_no, orders_row *out) MUST_CHECK;
+
+/* Applies finance's word inside the caller's transaction, any number of times and in any order:
+ * payment_apply, transfer_apply or refund_apply. ERR_ORDER_CONFLICT: another amount than the
+ * order's, or a word against the final state it already has; logged, nothing changed.
+ * ERR_NOT_FOUND: no such order. */
+err_t orders_apply(db_t *db, finance_kind kind, uint64_t order_no, const finance_answer *a,
+	const conf_t *conf, int64_t now_ms) MUST_CHECK;
+
+/* The part of it that transfers and refunds share: which state (*to) the order is to go to from
+ * `pending`, or 0 for none. Pure, but for the log. */
+typedef struct {
+	unsigned pending, done, refused;
+} orders_states;
+err_t orders_judge(const orders_row *row, const orders_states *s, const finance_answer *a,
+	unsigned *to) MUST_CHECK;
+
+/* Sends a pending transfer or refund to finance (its first time, or again under the same number)
+ * and applies the answer. Nothing happens to an order that is not pending. The answer of finance is
+ * waited for outside any transaction. ERR_FINANCE_UNAVAILABLE: the order stays pending. */
+err_t orders_submit(const orders_desk *d, finance_kind kind, uint64_t order_no) MUST_CHECK;
+
+/* Pushes one order that is due: asks finance (a number that finance does not know is sent again; a
+ * payment past its time is closed at finance), applies the answer, and, when the order is still not
+ * final, counts the try and sets its next time; after order.stuck_tries it is marked stuck.
+ * ERR_FINANCE_UNAVAILABLE and ERR_ORDER_CONFLICT come after that was done. */
+err_t orders_check(const orders_desk *d, finance_kind kind, uint64_t order_no) MUST_CHECK;
+
+/* Up to `limit` orders in `state` that are due, leased by moving their next_check_at to
+ * lease_until_ms, so that no other sweep takes them. nos[limit], limit ≤ ORDERS_TAKE_MAX. */
+err_t orders_take_due(const orders_desk *d, finance_kind kind, unsigned state, unsigned limit,
+	int64_t lease_until_ms, uint64_t *nos, size_t *count) MUST_CHECK;
+
+/* Wait before the question after `tries` questions: order.check_ms doubled each time up to
+ * order.check_max_ms, less up to a quarter (jitter). */
+int64_t orders_wait_ms(const conf_t *conf, unsigned tries);
+
+/* Where finance calls back about an order. */
+void orders_notify_url(const conf_t *conf, uint64_t order_no, char out[ORDERS_URL_BYTES]);
+
+/* Callbacks: one transaction: the event's row and its outbox row. *repeated: it was there already.
+ * ERR_NOT_FOUND: no such order here; ERR_ORDER_CONFLICT: the same event id came with another
+ * content. */
+err_t orders_event_store(const orders_desk *d, const char *event_id, const finance_event *e,
+	int64_t now_ms, bool *repeated) MUST_CHECK;
+/* One transaction: applies the stored event and marks it handled; a handled one changes nothing. */
+err_t orders_event_handle(
+	const orders_desk *d, uint64_t order_no, const char *event_id, int64_t now_ms) MUST_CHECK;
+
+#endif

@@ -1,0 +1,253 @@
+/* A program that cannot start says why in one line and ends: everything it needs is looked at here,
+ * once, before it serves anyone. */
+#include "domain/program.h"
+#include "base/cfg.h"
+#include "base/life.h"
+#include "base/logger.h"
+#include "base/metrics.h"
+#include "base/parse.h"
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PROGRAM_INSTANCE_MAX = 99 };
+
+typedef struct {
+	const char *config, *cell, *site, *instance, *live;
+} program_args;
+
+_Noreturn static void program_refuse(const char *why)
+{
+	LOG(ERROR, "program.refused", {"why", LOG_S(why)});
+	exit(1);
+}
+
+_Noreturn static void program_usage(const char *name)
+{
+	fprintf(stderr,
+		"usage: %s --config FILE --cell NAME --site NAME --instance 0..%d --live FILE "
+		"[...]\n",
+		name, PROGRAM_INSTANCE_MAX);
+	exit(2);
+}
+
+static int program_parse_args(int argc, char **argv, const char *name, program_args *a, int *argi)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"cell", required_argument, NULL, 'e'},
+		{"site", required_argument, NULL, 's'},
+		{"instance", required_argument, NULL, 'i'},
+		{"live", required_argument, NULL, 'l'},
+		{NULL, 0, NULL, 0},
+	};
+	uint64_t instance;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			a->config = optarg;
+			break;
+		case 'e':
+			a->cell = optarg;
+			break;
+		case 's':
+			a->site = optarg;
+			break;
+		case 'i':
+			a->instance = optarg;
+			break;
+		case 'l':
+			a->live = optarg;
+			break;
+		default:
+			program_usage(name);
+		}
+	}
+	if (!a->config || !a->cell || !a->site || !a->live ||
+		!parse_u64(a->instance, PROGRAM_INSTANCE_MAX, &instance))
+		program_usage(name);
+	*argi = optind;
+	return (int)instance;
+}
+
+static logger_level program_log_level(const conf_t *c)
+{
+	static const char letters[] = "diwe"; /* debug, info, warn, error: checked by conf */
+
+	return (logger_level)(strchr(letters, *conf_s(c, CONF_LOG_LEVEL)) - letters);
+}
+
+static void program_need(const conf_t *c)
+{
+	static const conf_id needed[] = {CONF_TOPOLOGY, CONF_SECRETS, CONF_METRICS_DIR};
+
+	for (unsigned i = 0; i < sizeof(needed) / sizeof(*needed); i++)
+		if (!*conf_s(c, needed[i]))
+			program_refuse(
+				"paths.topology, paths.secrets and paths.metrics must be set");
+	if (!*conf_s(c, CONF_FINANCE_URL) && !conf_b(c, CONF_FINANCE_MOCK))
+		program_refuse("finance.url must be set");
+}
+
+/* `epoch = 1L; primary = "east";` */
+static const topology_member *program_read_live(program_t *p, const char *path)
+{
+	const config_setting_t *root, *epoch, *primary;
+	const topology_member *m = NULL;
+	char why[CFG_WHY_BYTES];
+	config_t tree;
+	int64_t v;
+
+	if (cfg_read(path, why, &tree))
+		program_refuse(why);
+	root = config_root_setting(&tree);
+	epoch = config_setting_get_member(root, "epoch");
+	primary = config_setting_get_member(root, "primary");
+	if (config_setting_length(root) != 2 || !epoch || !cfg_int(epoch, 1, INT64_MAX, &v) ||
+		!primary || config_setting_type(primary) != CONFIG_TYPE_STRING)
+		program_refuse("the go-live file is not `epoch = 1L; primary = \"site\";`");
+	p->epoch = (uint64_t)v;
+	m = topology_member_at(p->cell, config_setting_get_string(primary));
+	if (!m)
+		program_refuse("the go-live file's primary is not a member of the cell");
+	config_destroy(&tree);
+	return m;
+}
+
+static void program_fill_db(program_t *p, const topology_member *primary, const char *user)
+{
+	char secret[64];
+
+	p->db = (db_target){
+		.port = primary->mysql_port,
+		.database = "hongbao",
+		.connect_ms = conf_i(p->conf, CONF_DB_CONNECT_MS),
+		.io_ms = conf_i(p->conf, CONF_DB_IO_MS),
+		.lock_wait_s = conf_i(p->conf, CONF_DB_LOCK_WAIT_S),
+		.epoch = p->epoch,
+	};
+	snprintf(p->db.host, sizeof(p->db.host), "%s", primary->host);
+	snprintf(p->db.user, sizeof(p->db.user), "%s", user);
+	snprintf(secret, sizeof(secret), "db.%s", user);
+	if (keys_secret(conf_secret_path(p->conf, secret), p->db.password, sizeof(p->db.password)))
+		program_refuse("the database's password cannot be read");
+}
+
+static void program_load_keys(program_t *p)
+{
+	const struct {
+		const char *file;
+		keys_ring_t **ring;
+	} rings[] = {
+		{"session.keys", &p->session_keys},
+		{"grant.keys", &p->grant_keys},
+		{"seal.keys", &p->seal_keys},
+		{"finance.keys", &p->finance_keys},
+	};
+
+	for (unsigned i = 0; i < sizeof(rings) / sizeof(*rings); i++)
+		if (keys_load(conf_secret_path(p->conf, rings[i].file), rings[i].ring))
+			program_refuse("a key ring cannot be read");
+}
+
+program_t *program_start(int argc, char **argv, const char *name, const char *db_user,
+	void (*on_stop)(void *), void *ctx, int *argi)
+{
+	program_args a = {0};
+	program_t *p = calloc(1, sizeof(*p));
+	const topology_member *primary;
+	char why[CFG_WHY_BYTES];
+
+	BUG_ON(!p);
+	p->instance = program_parse_args(argc, argv, name, &a, argi);
+	logger_init(name, a.cell, p->instance, LOGGER_INFO);
+	if (keys_init())
+		program_refuse("libsodium does not start");
+	if (conf_load(a.config, why, &p->conf))
+		program_refuse(why);
+	logger_init(name, a.cell, p->instance, program_log_level(p->conf));
+	program_need(p->conf);
+	if (topology_load(conf_s(p->conf, CONF_TOPOLOGY), why, &p->topo))
+		program_refuse(why);
+	p->cell = topology_cell_named(p->topo, a.cell);
+	if (!p->cell || !topology_member_at(p->cell, a.site))
+		program_refuse("the topology has no such cell, or the cell no member at this site");
+	snprintf(p->site, sizeof(p->site), "%s", a.site);
+	primary = program_read_live(p, a.live);
+	program_fill_db(p, primary, db_user);
+	program_load_keys(p);
+	if (metrics_open(conf_s(p->conf, CONF_METRICS_DIR), name, p->cell->name, p->instance))
+		program_refuse("the metrics' file cannot be opened");
+	if (life_start(on_stop, ctx))
+		program_refuse("the signal thread does not start");
+	LOG(INFO, "program.start", {"site", LOG_S(p->site)}, {"epoch", LOG_U(p->epoch)},
+		{"primary", LOG_S(primary->site)}, {"pid", LOG_I(getpid())});
+	return p;
+}
+
+void program_end(program_t **p)
+{
+	if (!*p)
+		return;
+	LOG0(INFO, "program.end");
+	keys_free(&(*p)->session_keys);
+	keys_free(&(*p)->grant_keys);
+	keys_free(&(*p)->seal_keys);
+	keys_free(&(*p)->finance_keys);
+	topology_free(&(*p)->topo);
+	conf_free(&(*p)->conf);
+	free(*p);
+	*p = NULL;
+}
+
+err_t program_db_pool(const program_t *p, unsigned connections, db_pool_t **out)
+{
+	return db_pool_new(&p->db, connections, conf_i(p->conf, CONF_DB_POOL_WAIT_MS), out);
+}
+
+err_t program_cache(const program_t *p, unsigned handles, cache_t **out)
+{
+	const topology_member *m = topology_member_at(p->cell, p->site);
+
+	if (!m->memcached_port) {
+		LOG(ERROR, "program.no_memcached", {"site", LOG_S(p->site)});
+		return ERR_CONFIG_INVALID;
+	}
+	return cache_new(m->host, m->memcached_port, conf_i(p->conf, CONF_CACHE_TIMEOUT_MS),
+		conf_i(p->conf, CONF_CACHE_BREAK_MS), handles, out);
+}
+
+void program_mq_target(const program_t *p, mq_target *out)
+{
+	*out = (mq_target){.port = p->topo->mq_port, .user = "hongbao", .vhost = "hongbao"};
+	snprintf(out->host, sizeof(out->host), "%s", p->topo->mq_host);
+	if (keys_secret(
+		    conf_secret_path(p->conf, "mq.hongbao"), out->password, sizeof(out->password)))
+		program_refuse("RabbitMQ's password cannot be read");
+}
+
+void program_finance_target(const program_t *p, finance_target *out)
+{
+	const char *url = conf_s(p->conf, CONF_FINANCE_URL);
+	const char *merchant = conf_s(p->conf, CONF_FINANCE_MERCHANT);
+
+	*out = (finance_target){
+		.connect_ms = conf_i(p->conf, CONF_FINANCE_CONNECT_MS),
+		.total_ms = conf_i(p->conf, CONF_FINANCE_TOTAL_MS),
+		.keys = p->finance_keys,
+		.mock = conf_b(p->conf, CONF_FINANCE_MOCK),
+	};
+	if (strlen(url) >= sizeof(out->url) || strlen(merchant) >= sizeof(out->merchant))
+		program_refuse("finance.url or finance.merchant is too long");
+	memcpy(out->url, url, strlen(url) + 1);
+	memcpy(out->merchant, merchant, strlen(merchant) + 1);
+}
+
+bool program_owns_slot(const program_t *p, unsigned slot)
+{
+	return slot < TOPOLOGY_SLOTS && topology_cell_of_slot(p->topo, slot) == p->cell;
+}

@@ -1,0 +1,276 @@
+/* memcached through libmemcached. A memcached_st is not thread-safe and remembers failures in ways
+ * of its own, so handles are lent out one thread at a time, and one that failed is thrown away with
+ * its connection: a late reply can then never meet another question. A value carries its key in
+ * front all the same. The breaker lets one caller through when its time is over; the others go on
+ * failing at once until that one has had an answer. */
+#include "store/cache.h"
+
+#include "base/clk.h"
+#include "base/logger.h"
+#include "base/metrics.h"
+
+#include <libmemcached/memcached.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+	KEY_MAX_BYTES = 200,
+	VALUE_MAX_BYTES = 512 * 1024,
+	TTL_MAX_S = 2592000, /* memcached reads more as a date */
+	COUNT_TRIES = 2,
+};
+
+struct cache {
+	char host[64];
+	uint16_t port;
+	int64_t timeout_ms, break_ms;
+	_Atomic int64_t broken_until_ms; /* 0: working */
+	pthread_mutex_t lock;
+	pthread_cond_t given;
+	unsigned idle_count, handles;
+	memcached_st *idle[]; /* NULL: to be made */
+};
+
+static memcached_st *handle_new(const cache_t *c)
+{
+	const uint64_t ms = (uint64_t)c->timeout_ms;
+	const struct {
+		memcached_behavior_t behavior;
+		uint64_t value;
+	} set[] = {
+		{MEMCACHED_BEHAVIOR_NO_BLOCK, 1}, /* or connecting would block */
+		{MEMCACHED_BEHAVIOR_TCP_NODELAY, 1},
+		{MEMCACHED_BEHAVIOR_CONNECT_TIMEOUT, ms},
+		{MEMCACHED_BEHAVIOR_POLL_TIMEOUT, ms},
+		{MEMCACHED_BEHAVIOR_SND_TIMEOUT, ms * 1000}, /* µs */
+		{MEMCACHED_BEHAVIOR_RCV_TIMEOUT, ms * 1000},
+	};
+	memcached_st *h = memcached_create(NULL);
+
+	BUG_ON(!h);
+	for (size_t i = 0; i < sizeof set / sizeof *set; i++)
+		memcached_behavior_set(h, set[i].behavior, set[i].value);
+	BUG_ON(memcached_server_add(h, c->host, c->port) != MEMCACHED_SUCCESS);
+	return h;
+}
+
+err_t cache_new(const char *host, uint16_t port, int64_t timeout_ms, int64_t break_ms,
+	unsigned handles, cache_t **out)
+{
+	pthread_condattr_t attr;
+	cache_t *c = calloc(1, sizeof *c + handles * sizeof c->idle[0]);
+
+	BUG_ON(!c || handles == 0 || strlen(host) >= sizeof c->host);
+	strcpy(c->host, host);
+	c->port = port;
+	c->timeout_ms = timeout_ms;
+	c->break_ms = break_ms;
+	c->handles = c->idle_count = handles;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->given, &attr);
+	pthread_condattr_destroy(&attr);
+	*out = c;
+	return ERR_OK;
+}
+
+void cache_free(cache_t **c)
+{
+	if (!*c)
+		return;
+	BUG_ON((*c)->idle_count != (*c)->handles);
+	for (unsigned i = 0; i < (*c)->handles; i++) {
+		if ((*c)->idle[i])
+			memcached_free((*c)->idle[i]);
+	}
+	pthread_cond_destroy(&(*c)->given);
+	pthread_mutex_destroy(&(*c)->lock);
+	free(*c);
+	*c = NULL;
+}
+
+/* Whether a call may be made; past the break one caller wins the right to try. */
+static bool breaker_allows(cache_t *c)
+{
+	int64_t until = atomic_load(&c->broken_until_ms), now = clk_mono_ms();
+
+	if (until == 0)
+		return true;
+	return now >= until &&
+	       atomic_compare_exchange_strong(&c->broken_until_ms, &until, now + c->break_ms);
+}
+
+static struct timespec deadline_in(int64_t ms)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_nsec += (long)(ms % 1000) * 1000000;
+	ts.tv_sec += (time_t)(ms / 1000) + ts.tv_nsec / 1000000000;
+	ts.tv_nsec %= 1000000000;
+	return ts;
+}
+
+static err_t take(cache_t *c, memcached_st **out)
+{
+	struct timespec deadline = deadline_in(c->timeout_ms);
+	int rc = 0;
+	bool got = false;
+
+	if (!breaker_allows(c))
+		return ERR_CACHE_UNAVAILABLE;
+	pthread_mutex_lock(&c->lock);
+	while (c->idle_count == 0 && rc == 0)
+		rc = pthread_cond_timedwait(&c->given, &c->lock, &deadline);
+	if (c->idle_count > 0) {
+		*out = c->idle[--c->idle_count];
+		got = true;
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (!got)
+		return ERR_CACHE_UNAVAILABLE;
+	if (!*out)
+		*out = handle_new(c);
+	return ERR_OK;
+}
+
+static void give(cache_t *c, memcached_st *h)
+{
+	pthread_mutex_lock(&c->lock);
+	c->idle[c->idle_count++] = h;
+	pthread_cond_signal(&c->given);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Gives the handle back after an answer of any kind. */
+static void answered(cache_t *c, memcached_st *h)
+{
+	if (atomic_load_explicit(&c->broken_until_ms, memory_order_relaxed) != 0) {
+		atomic_store(&c->broken_until_ms, 0);
+		LOG0(INFO, "cache.back");
+	}
+	give(c, h);
+}
+
+static err_t failed(cache_t *c, memcached_st *h, const char *why)
+{
+	if (atomic_exchange(&c->broken_until_ms, clk_mono_ms() + c->break_ms) == 0)
+		LOG(WARN, "cache.broken", {"port", LOG_U(c->port)}, {"why", LOG_S(why)});
+	METRICS_INC(CACHE_FAILURES);
+	memcached_free(h);
+	give(c, NULL);
+	return ERR_CACHE_UNAVAILABLE;
+}
+
+/* Keys are ours; a blank in one would be a second command. */
+static size_t key_length(const char *key)
+{
+	size_t n = 0;
+
+	for (; key[n]; n++)
+		BUG_ON(key[n] <= ' ' || key[n] > '~');
+	BUG_ON(n == 0 || n > KEY_MAX_BYTES);
+	return n;
+}
+
+err_t cache_get(cache_t *c, const char *key, void *value, size_t *len)
+{
+	size_t key_len = key_length(key), n = 0;
+	memcached_return_t rc;
+	memcached_st *h;
+	uint32_t flags;
+	err_t e = take(c, &h);
+
+	if (e != ERR_OK)
+		return e;
+	char *got = memcached_get(h, key, key_len, &n, &flags, &rc);
+	if (rc == MEMCACHED_NOTFOUND) {
+		answered(c, h);
+		return ERR_NOT_FOUND;
+	}
+	if (rc != MEMCACHED_SUCCESS) {
+		e = failed(c, h, memcached_strerror(h, rc));
+	} else if (!got || n < key_len + 1 || memcmp(got, key, key_len + 1) != 0) {
+		e = failed(c, h, "the value of another key");
+	} else if (answered(c, h), n - key_len - 1 > *len) {
+		e = ERR_NOT_FOUND; /* of another release: as good as none */
+	} else {
+		*len = n - key_len - 1;
+		memcpy(value, got + key_len + 1, *len);
+	}
+	free(got);
+	return e;
+}
+
+err_t cache_set(cache_t *c, const char *key, const void *value, size_t len, uint32_t ttl_s)
+{
+	size_t key_len = key_length(key);
+	memcached_st *h;
+
+	BUG_ON(len > VALUE_MAX_BYTES || ttl_s == 0 || ttl_s > TTL_MAX_S);
+	err_t e = take(c, &h);
+	if (e != ERR_OK)
+		return e;
+	char *whole = malloc(key_len + 1 + len);
+	BUG_ON(!whole);
+	memcpy(whole, key, key_len + 1);
+	memcpy(whole + key_len + 1, value, len);
+	memcached_return_t rc =
+		memcached_set(h, key, key_len, whole, key_len + 1 + len, (time_t)ttl_s, 0);
+	free(whole);
+	if (rc != MEMCACHED_SUCCESS)
+		return failed(c, h, memcached_strerror(h, rc));
+	answered(c, h);
+	return ERR_OK;
+}
+
+err_t cache_delete(cache_t *c, const char *key)
+{
+	size_t key_len = key_length(key);
+	memcached_st *h;
+	err_t e = take(c, &h);
+
+	if (e != ERR_OK)
+		return e;
+	memcached_return_t rc = memcached_delete(h, key, key_len, 0);
+	if (rc != MEMCACHED_SUCCESS && rc != MEMCACHED_NOTFOUND)
+		return failed(c, h, memcached_strerror(h, rc));
+	answered(c, h);
+	return ERR_OK;
+}
+
+static memcached_return_t count_once(
+	memcached_st *h, const char *key, size_t key_len, uint32_t ttl_s, uint64_t *now)
+{
+	memcached_return_t rc = memcached_increment(h, key, key_len, 1, now);
+
+	if (rc != MEMCACHED_NOTFOUND)
+		return rc;
+	*now = 1;
+	return memcached_add(h, key, key_len, "1", 1, (time_t)ttl_s, 0);
+}
+
+err_t cache_count(cache_t *c, const char *key, uint32_t ttl_s, uint64_t *now)
+{
+	size_t key_len = key_length(key);
+	memcached_return_t rc = MEMCACHED_NOTSTORED;
+	memcached_st *h;
+	uint64_t value = 0;
+
+	BUG_ON(ttl_s == 0 || ttl_s > TTL_MAX_S);
+	err_t e = take(c, &h);
+	if (e != ERR_OK)
+		return e;
+	/* Not stored: somebody made the counter meanwhile. */
+	for (int i = 0; i < COUNT_TRIES && rc == MEMCACHED_NOTSTORED; i++)
+		rc = count_once(h, key, key_len, ttl_s, &value);
+	if (rc != MEMCACHED_SUCCESS)
+		return failed(c, h, memcached_strerror(h, rc));
+	answered(c, h);
+	*now = value;
+	return ERR_OK;
+}

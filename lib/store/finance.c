@@ -1,0 +1,368 @@
+/* The client of finance over HTTP. One curl handle is kept, so its connection is reused. What comes
+ * back counts only when finance signed it for this very request: a proxy's error page, a stale or a
+ * cut-off answer is a call whose outcome is unknown, never a refusal. */
+#include "store/finance.h"
+
+#include "base/clk.h"
+#include "base/jw.h"
+#include "base/logger.h"
+#include "base/metrics.h"
+#include "base/parse.h"
+#include <curl/curl.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	ANSWER_MAX_BYTES = 65536,
+	REQUEST_MAX_BYTES = 4096,
+	PATH_BYTES = 300,
+	ID_BYTES = 16,
+	ANSWER_SKEW_S = 300,
+};
+enum { CALL_OK, CALL_REFUSED, CALL_UNKNOWN };
+
+static const char SIGNATURE_HEADER[] = "X-Finance-Signature:";
+
+struct finance {
+	finance_target t;
+	char prefix[200]; /* the path of t.url, which is signed with the rest */
+	CURL *curl;
+	char curl_error[CURL_ERROR_SIZE];
+	char signature[256]; /* of the last answer */
+	size_t len;
+	char body[ANSWER_MAX_BYTES + 1]; /* the last answer, zero-terminated */
+};
+
+/* One request and what came back; the body stays in finance_t. */
+typedef struct {
+	const char *method;
+	char path[PATH_BYTES]; /* with the prefix */
+	const char *body;
+	size_t len;
+	const char *traceparent;
+	char id[2 * ID_BYTES + 1];
+	uint64_t order_no;
+	finance_kind kind;
+	long status; /* 0: no answer that counts */
+} call_t;
+
+static void curl_once(void)
+{
+	BUG_ON(curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK);
+}
+
+static size_t take_body(char *p, size_t size, size_t n, void *ctx)
+{
+	finance_t *f = ctx;
+	if (n * size > ANSWER_MAX_BYTES - f->len)
+		return 0;
+	memcpy(f->body + f->len, p, n * size);
+	f->len += n * size;
+	return n * size;
+}
+
+static size_t take_header(char *p, size_t size, size_t n, void *ctx)
+{
+	finance_t *f = ctx;
+	size_t len = n * size, name = sizeof SIGNATURE_HEADER - 1;
+	if (len < name || strncasecmp(p, SIGNATURE_HEADER, name) != 0)
+		return len;
+	const char *from = p + name, *to = p + len;
+	while (from < to && *from == ' ')
+		from++;
+	while (to > from && (to[-1] == '\r' || to[-1] == '\n' || to[-1] == ' '))
+		to--;
+	if ((size_t)(to - from) < sizeof f->signature) {
+		memcpy(f->signature, from, (size_t)(to - from));
+		f->signature[to - from] = 0;
+	}
+	return len;
+}
+
+static void set_options(finance_t *f)
+{
+	CURL *c = f->curl;
+	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
+	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+#if LIBCURL_VERSION_NUM >= 0x075500
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)f->t.connect_ms);
+	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)f->t.total_ms);
+	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, f->curl_error);
+	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, f);
+	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, take_header);
+	curl_easy_setopt(c, CURLOPT_HEADERDATA, f);
+}
+
+err_t finance_new(const finance_target *t, finance_t **out)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	const char *host = strstr(t->url, "://"), *path = host ? strchr(host + 3, '/') : NULL;
+	if (!t->mock && (!host || !t->keys || !t->merchant[0]))
+		return ERR_CONFIG_INVALID;
+	finance_t *f = calloc(1, sizeof *f);
+	BUG_ON(!f);
+	f->t = *t;
+	for (size_t n = strlen(f->t.url); n && f->t.url[n - 1] == '/';)
+		f->t.url[--n] = 0;
+	if (path)
+		snprintf(f->prefix, sizeof f->prefix, "%s", f->t.url + (path - t->url));
+	if (!t->mock) {
+		pthread_once(&once, curl_once);
+		f->curl = curl_easy_init();
+		BUG_ON(!f->curl);
+		set_options(f);
+	}
+	*out = f;
+	return ERR_OK;
+}
+
+void finance_free(finance_t **f)
+{
+	if (!*f)
+		return;
+	if ((*f)->curl)
+		curl_easy_cleanup((*f)->curl);
+	free(*f);
+	*f = NULL;
+}
+
+static void add_header(struct curl_slist **list, const char *name, const char *value)
+{
+	char line[400];
+	int n = snprintf(line, sizeof line, "%s%s", name, value);
+	BUG_ON(n <= 0 || (size_t)n >= sizeof line);
+	struct curl_slist *longer = curl_slist_append(*list, line);
+	BUG_ON(!longer);
+	*list = longer;
+}
+
+static struct curl_slist *request_headers(const finance_t *f, const call_t *c)
+{
+	struct curl_slist *list = NULL;
+	char signature[256];
+	finance_sign(f->t.keys, f->t.merchant, clk_wall_ms() / 1000, c->id, c->method, c->path,
+		c->body, c->len, signature);
+	add_header(&list, "X-Finance-Signature: ", signature);
+	add_header(&list, "Content-Type: ", "application/json");
+	add_header(&list, "Expect:", "");
+	if (c->traceparent && strlen(c->traceparent) < 100)
+		add_header(&list, "traceparent: ", c->traceparent);
+	return list;
+}
+
+/* ERR_OK: finance itself answered this request; c->status and f->body are its word. */
+static err_t exchange(finance_t *f, call_t *c)
+{
+	char url[sizeof f->t.url + PATH_BYTES], status[16], id[65];
+	uint8_t random[ID_BYTES];
+	keys_random(random, sizeof random);
+	parse_to_hex(random, sizeof random, c->id);
+	struct curl_slist *headers = request_headers(f, c);
+	snprintf(url, sizeof url, "%s%s", f->t.url, c->path + strlen(f->prefix));
+	curl_easy_setopt(f->curl, CURLOPT_URL, url);
+	curl_easy_setopt(f->curl, CURLOPT_HTTPHEADER, headers);
+	if (strcmp(c->method, "GET") == 0) {
+		curl_easy_setopt(f->curl, CURLOPT_HTTPGET, 1L);
+	} else {
+		curl_easy_setopt(f->curl, CURLOPT_POSTFIELDSIZE, (long)c->len);
+		curl_easy_setopt(f->curl, CURLOPT_POSTFIELDS, c->body);
+	}
+	f->len = 0;
+	f->signature[0] = f->curl_error[0] = 0;
+	CURLcode rc = curl_easy_perform(f->curl);
+	curl_easy_setopt(f->curl, CURLOPT_HTTPHEADER, NULL);
+	curl_slist_free_all(headers);
+	f->body[f->len] = 0;
+	long http = 0;
+	curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, &http);
+	snprintf(status, sizeof status, "%ld", http);
+	if (rc == CURLE_OK &&
+		finance_verify(f->t.keys, f->t.merchant, clk_wall_ms() / 1000, ANSWER_SKEW_S,
+			f->signature, status, c->path, f->body, f->len, id) == ERR_OK &&
+		strcmp(id, c->id) == 0) {
+		c->status = http;
+		return ERR_OK;
+	}
+	const char *why = rc == CURLE_OK     ? "the answer is not finance's"
+			  : f->curl_error[0] ? f->curl_error
+					     : curl_easy_strerror(rc);
+	LOG(WARN, "finance.unavailable", {"path", LOG_S(c->path)}, {"status", LOG_I(http)},
+		{"why", LOG_S(why)});
+	return ERR_FINANCE_UNAVAILABLE;
+}
+
+static void copy_text(char *out, size_t room, const json_t *v)
+{
+	const char *s = json_string_value(v);
+	snprintf(out, room, "%s", s ? s : "");
+}
+
+/* A 200's body: an answer about the order that was asked about, complete and well formed. */
+static err_t read_answer(const call_t *c, const json_t *o, finance_answer *a)
+{
+	finance_answer got = {0};
+	const char *no = json_string_value(json_object_get(o, "order_no"));
+	const char *kind = json_string_value(json_object_get(o, "kind"));
+	const char *outcome = json_string_value(json_object_get(o, "outcome"));
+	const json_t *money = json_object_get(o, "amount");
+	const json_t *fen = json_object_get(money, "amount");
+	const char *currency = json_string_value(json_object_get(money, "currency"));
+	uint64_t number;
+	if (!no || !kind || !outcome || !currency || !parse_u64(no, INT64_MAX, &number) ||
+		number != c->order_no || finance_kind_named(kind) != c->kind ||
+		strcmp(currency, "CNY") != 0 || !json_is_integer(fen) ||
+		json_integer_value(fen) < 0)
+		return ERR_FINANCE_UNAVAILABLE;
+	got.outcome = finance_outcome_named(outcome);
+	got.amount_fen = json_integer_value(fen);
+	if (!got.outcome)
+		return ERR_FINANCE_UNAVAILABLE;
+	copy_text(got.reason, sizeof got.reason, json_object_get(o, "reason"));
+	copy_text(got.cashier_url, sizeof got.cashier_url, json_object_get(o, "cashier_url"));
+	*a = got;
+	return ERR_OK;
+}
+
+static err_t understand(finance_t *f, const call_t *c, finance_answer *a)
+{
+	err_t err = ERR_FINANCE_UNAVAILABLE;
+	json_t *o = json_loadb(f->body, f->len, JSON_REJECT_DUPLICATES, NULL);
+	const char *code = json_string_value(json_object_get(o, "code"));
+	if (c->status == 200 || c->status == 201) {
+		err = read_answer(c, o, a);
+	} else if (c->status == 404 && code && strcmp(code, "ORDER_NOT_KNOWN") == 0) {
+		*a = (finance_answer){.outcome = FINANCE_NOT_KNOWN};
+		err = ERR_OK;
+	} else if (c->status == 409 && code && strcmp(code, "ORDER_CONFLICT") == 0) {
+		err = ERR_ORDER_CONFLICT;
+	}
+	if (err != ERR_OK)
+		LOG(WARN, "finance.answer", {"path", LOG_S(c->path)}, {"status", LOG_I(c->status)},
+			{"code", LOG_S(code ? code : "")});
+	json_decref(o);
+	return err;
+}
+
+static err_t call(finance_t *f, call_t *c, finance_answer *a)
+{
+	finance_answer got = {0};
+	int64_t from_us = clk_mono_us();
+	err_t err = exchange(f, c);
+	if (err == ERR_OK)
+		err = understand(f, c, &got);
+	metrics_observe_us(METRICS_FINANCE_SECONDS, clk_mono_us() - from_us);
+	bool refused =
+		err == ERR_ORDER_CONFLICT || (err == ERR_OK && got.outcome == FINANCE_REFUSED);
+	metrics_add(METRICS_FINANCE_CALLS,
+		refused         ? CALL_REFUSED
+		: err == ERR_OK ? CALL_OK
+				: CALL_UNKNOWN,
+		1);
+	if (err == ERR_OK)
+		*a = got;
+	return err;
+}
+
+static err_t mock(finance_kind kind, bool submitted, int64_t amount_fen, finance_answer *a)
+{
+	bool awaits_payer = submitted && kind == FINANCE_PAYMENT;
+	*a = (finance_answer){
+		.outcome = awaits_payer ? FINANCE_PENDING : FINANCE_DONE, .amount_fen = amount_fen};
+	if (awaits_payer)
+		snprintf(a->cashier_url, sizeof a->cashier_url, "mock:");
+	metrics_add(METRICS_FINANCE_CALLS, CALL_OK, 1);
+	metrics_observe_us(METRICS_FINANCE_SECONDS, 0);
+	return ERR_OK;
+}
+
+static size_t order_json(const finance_t *f, const finance_order *o, char *out, size_t room)
+{
+	jw_t w;
+	jw_start_fixed(&w, out, room);
+	jw_obj(&w, NULL);
+	jw_str(&w, "merchant", f->t.merchant);
+	jw_id(&w, "order_no", o->order_no);
+	jw_id(&w, "uid", o->uid);
+	jw_money(&w, "amount", o->amount_fen);
+	if (o->payment_no)
+		jw_id(&w, "payment_no", o->payment_no);
+	if (o->expires_at_ms)
+		jw_time(&w, "expires_at", o->expires_at_ms);
+	if (o->subject && o->subject[0])
+		jw_str(&w, "subject", o->subject);
+	if (o->return_url && o->return_url[0])
+		jw_str(&w, "return_url", o->return_url);
+	if (o->notify_url && o->notify_url[0])
+		jw_str(&w, "notify_url", o->notify_url);
+	jw_obj_end(&w);
+	return jw_end(&w);
+}
+
+err_t finance_submit(finance_t *f, finance_kind kind, const finance_order *o, finance_answer *a)
+{
+	char body[REQUEST_MAX_BYTES];
+	finance_answer got;
+	BUG_ON(o->order_no == 0 || o->uid == 0 || o->amount_fen <= 0);
+	if (f->t.mock)
+		return mock(kind, true, o->amount_fen, a);
+	call_t c = {.method = "POST",
+		.kind = kind,
+		.order_no = o->order_no,
+		.body = body,
+		.traceparent = o->traceparent};
+	snprintf(c.path, sizeof c.path, "%s/finance/v1/%ss", f->prefix, finance_kind_name(kind));
+	c.len = order_json(f, o, body, sizeof body);
+	if (!c.len)
+		return ERR_INVALID_FIELD;
+	err_t err = call(f, &c, &got);
+	if (err != ERR_OK)
+		return err;
+	if (got.outcome == FINANCE_NOT_KNOWN)
+		return ERR_FINANCE_UNAVAILABLE;
+	if (got.amount_fen != o->amount_fen && got.amount_fen != 0) {
+		LOG(ERROR, "finance.amount", {"order_no", LOG_U(o->order_no)},
+			{"kind", LOG_S(finance_kind_name(kind))});
+		return ERR_ORDER_CONFLICT;
+	}
+	*a = got;
+	return ERR_OK;
+}
+
+err_t finance_query(finance_t *f, finance_kind kind, uint64_t order_no, finance_answer *a)
+{
+	if (f->t.mock)
+		return mock(kind, false, 0, a);
+	call_t c = {.method = "GET", .kind = kind, .order_no = order_no, .body = ""};
+	snprintf(c.path, sizeof c.path, "%s/finance/v1/%ss/%llu", f->prefix,
+		finance_kind_name(kind), (unsigned long long)order_no);
+	return call(f, &c, a);
+}
+
+err_t finance_close(finance_t *f, uint64_t order_no, finance_answer *a)
+{
+	char body[REQUEST_MAX_BYTES];
+	jw_t w;
+	if (f->t.mock)
+		return mock(FINANCE_PAYMENT, false, 0, a);
+	jw_start_fixed(&w, body, sizeof body);
+	jw_obj(&w, NULL);
+	jw_str(&w, "merchant", f->t.merchant);
+	jw_obj_end(&w);
+	call_t c = {.method = "POST",
+		.kind = FINANCE_PAYMENT,
+		.order_no = order_no,
+		.body = body,
+		.len = jw_end(&w)};
+	snprintf(c.path, sizeof c.path, "%s/finance/v1/payments/%llu/close", f->prefix,
+		(unsigned long long)order_no);
+	return call(f, &c, a);
+}

@@ -1,0 +1,203 @@
+/* Published vectors where there are some; files that must be refused; what must not open. */
+#include "base/keys.h"
+#include "base/parse.h"
+#include "tests/unit/files.h"
+#include "tests/unit/unit.h"
+
+#define KEY_1 "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+#define KEY_2 "202122232425262728292a2b2c2d2e2f303132333435363738393A3B3C3D3E3F"
+
+static const char *dir;
+
+static keys_ring_t *ring(const char *text)
+{
+	keys_ring_t *r = NULL;
+
+	assert_int_equal(keys_load(files_write(dir, "k", 0400, text), &r), ERR_OK);
+	return r;
+}
+
+static void sha256_and_hmac_match_the_vectors(void **state)
+{
+	/* FIPS 180-2 "abc", and openssl dgst -mac HMAC with KEY_1. */
+	static const char *const want[] = {
+		"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+		"411b9a51e8565e1fc79643b2a6c4672f4a3c3e573c33d0995a08748cb6128e8e"};
+	const keys_part parts[] = {{"hello", 5}, {"", 0}, {" world", 6}};
+	uint8_t out[32], key[32];
+	char hex[65];
+
+	(void)state;
+	keys_sha256("abc", 3, out);
+	parse_to_hex(out, 32, hex);
+	assert_string_equal(hex, want[0]);
+	assert_true(parse_hex(KEY_1, 32, key));
+	keys_hmac(key, parts, 3, out);
+	parse_to_hex(out, 32, hex);
+	assert_string_equal(hex, want[1]);
+}
+
+static void the_first_key_signs_and_all_verify(void **state)
+{
+	keys_ring_t *old = ring("k1 " KEY_1 "\n"), *both = ring("k2 " KEY_2 "\nk1 " KEY_1);
+	const keys_part part = {"text", 4}, other = {"texT", 4};
+	uint8_t mac[32];
+
+	(void)state;
+	assert_string_equal(keys_current_id(both), "k2");
+	keys_sign(old, &part, 1, mac);
+	assert_true(keys_verify(both, "k1", &part, 1, mac));
+	assert_false(keys_verify(both, "k2", &part, 1, mac));
+	assert_false(keys_verify(both, "k3", &part, 1, mac));
+	assert_false(keys_verify(both, "k1", &other, 1, mac));
+	mac[31] ^= 1;
+	assert_false(keys_verify(both, "k1", &part, 1, mac));
+	keys_sign(both, &part, 1, mac);
+	assert_false(keys_verify(old, "k2", &part, 1, mac));
+	keys_free(&old);
+	keys_free(&both);
+	assert_null(both);
+}
+
+static void bad_files_are_refused(void **state)
+{
+	static const char *const bad[] = {"", "\n", "k1\n", "k1 \n", " " KEY_1 "\n",
+		"k1  " KEY_1 "\n", "k1 " KEY_1 " \n", "k1 " KEY_1 "0\n", "K1 " KEY_1 "\n",
+		"k12345678 " KEY_1 "\n", "k.1 " KEY_1 "\n", "k1 " KEY_1 "\n\nk2 " KEY_2 "\n",
+		"k1 " KEY_1 "\nk1 " KEY_2 "\n", "k1 " KEY_1 "\r\n", "k1 zz" KEY_1 "\n"};
+	static const mode_t wide[] = {0600, 0440, 0404, 0500, 0401, 0777};
+	keys_ring_t *r = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < UNIT_COUNT(bad); i++)
+		if (keys_load(files_write(dir, "k", 0400, bad[i]), &r) != ERR_CONFIG_INVALID)
+			fail_msg("accepted bad[%zu]", i);
+	for (size_t i = 0; i < UNIT_COUNT(wide); i++)
+		if (keys_load(files_write(dir, "k", wide[i], "k1 " KEY_1 "\n"), &r) !=
+			ERR_CONFIG_INVALID)
+			fail_msg("accepted mode %o", (unsigned)wide[i]);
+	assert_int_equal(keys_load("/nonexistent", &r), ERR_CONFIG_INVALID);
+	assert_int_equal(keys_load(dir, &r), ERR_CONFIG_INVALID);
+	assert_null(r);
+}
+
+static void sixteen_keys_fit_and_no_more(void **state)
+{
+	char text[2000] = "";
+	keys_ring_t *r = NULL;
+
+	(void)state;
+	for (int i = 0; i < 16; i++)
+		sprintf(text + strlen(text), "k%d " KEY_1 "\n", i);
+	assert_int_equal(keys_load(files_write(dir, "k", 0400, text), &r), ERR_OK);
+	keys_free(&r);
+	strcat(text, "k16 " KEY_1 "\n");
+	assert_int_equal(keys_load(files_write(dir, "k", 0400, text), &r), ERR_CONFIG_INVALID);
+}
+
+static void a_secret_is_the_first_line(void **state)
+{
+	char out[8] = "before";
+
+	(void)state;
+	assert_int_equal(
+		keys_secret(files_write(dir, "s", 0400, "1234567\nx"), out, sizeof(out)), ERR_OK);
+	assert_string_equal(out, "1234567");
+	assert_int_equal(keys_secret(files_write(dir, "s", 0400, "12345678"), out, sizeof(out)),
+		ERR_CONFIG_INVALID);
+	assert_int_equal(keys_secret(files_write(dir, "s", 0400, "\nx"), out, sizeof(out)),
+		ERR_CONFIG_INVALID);
+	assert_int_equal(keys_secret(files_write(dir, "s", 0440, "x"), out, sizeof(out)),
+		ERR_CONFIG_INVALID);
+	assert_string_equal(out, "1234567");
+}
+
+static void what_is_sealed_opens_only_as_it_was(void **state)
+{
+	keys_ring_t *one = ring("12345678 " KEY_1 "\n");
+	keys_ring_t *both = ring("k2 " KEY_2 "\n12345678 " KEY_1 "\n");
+	keys_ring_t *two = ring("k2 " KEY_2 "\n"), *fake = ring("12345678 " KEY_2 "\n");
+	const keys_part ad = {"ad", 2}, other = {"aD", 2};
+	uint8_t sealed[5 + KEYS_SEAL_OVERHEAD], again[sizeof(sealed)], plain[5];
+
+	(void)state;
+	keys_seal(one, "seed", &ad, "hello", 5, sealed);
+	keys_seal(one, "seed", &ad, "hello", 5, again);
+	assert_memory_not_equal(sealed, again, sizeof(sealed));
+	assert_memory_equal(sealed, "12345678", 8);
+	assert_int_equal(keys_open(both, "seed", &ad, sealed, sizeof(sealed), plain), ERR_OK);
+	assert_memory_equal(plain, "hello", 5);
+	assert_int_equal(
+		keys_open(two, "seed", &ad, sealed, sizeof(sealed), plain), ERR_TOKEN_INVALID);
+	assert_int_equal(
+		keys_open(fake, "seed", &ad, sealed, sizeof(sealed), plain), ERR_TOKEN_INVALID);
+	assert_int_equal(
+		keys_open(one, "seec", &ad, sealed, sizeof(sealed), plain), ERR_TOKEN_INVALID);
+	assert_int_equal(
+		keys_open(one, "seed", &other, sealed, sizeof(sealed), plain), ERR_TOKEN_INVALID);
+	assert_int_equal(
+		keys_open(one, "seed", NULL, sealed, sizeof(sealed), plain), ERR_TOKEN_INVALID);
+	for (size_t n = 0; n < sizeof(sealed); n++)
+		assert_int_equal(keys_open(one, "seed", &ad, sealed, n, plain), ERR_TOKEN_INVALID);
+	for (size_t i = 0; i < sizeof(sealed); i++) {
+		sealed[i] ^= 4;
+		assert_int_equal(keys_open(one, "seed", &ad, sealed, sizeof(sealed), plain),
+			ERR_TOKEN_INVALID);
+		sealed[i] ^= 4;
+	}
+	assert_int_equal(keys_open(one, "seed", &ad, sealed, sizeof(sealed), plain), ERR_OK);
+	keys_free(&one);
+	keys_free(&both);
+	keys_free(&two);
+	keys_free(&fake);
+}
+
+static void tags_are_bound_to_purpose_and_ring(void **state)
+{
+	keys_ring_t *one = ring("k1 " KEY_1 "\n"), *both = ring("k2 " KEY_2 "\nk1 " KEY_1 "\n");
+	keys_ring_t *two = ring("k2 " KEY_2 "\n");
+	const keys_part part = {"cursor", 6}, other = {"cursoR", 6};
+	uint8_t tag[16];
+
+	(void)state;
+	keys_tag(one, "cursor", &part, 1, tag);
+	assert_true(keys_tag_ok(one, "cursor", &part, 1, tag));
+	assert_true(keys_tag_ok(both, "cursor", &part, 1, tag));
+	assert_false(keys_tag_ok(two, "cursor", &part, 1, tag));
+	assert_false(keys_tag_ok(one, "cursos", &part, 1, tag));
+	assert_false(keys_tag_ok(one, "cursor", &other, 1, tag));
+	tag[15] ^= 0x80;
+	assert_false(keys_tag_ok(one, "cursor", &part, 1, tag));
+	keys_free(&one);
+	keys_free(&both);
+	keys_free(&two);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	dir = files_dir();
+	return keys_init() ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	files_remove_dir(dir);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sha256_and_hmac_match_the_vectors),
+		cmocka_unit_test(the_first_key_signs_and_all_verify),
+		cmocka_unit_test(bad_files_are_refused),
+		cmocka_unit_test(sixteen_keys_fit_and_no_more),
+		cmocka_unit_test(a_secret_is_the_first_line),
+		cmocka_unit_test(what_is_sealed_opens_only_as_it_was),
+		cmocka_unit_test(tags_are_bound_to_purpose_and_ring),
+	};
+
+	return cmocka_run_group_tests_name("keys", tests, setup, teardown);
+}

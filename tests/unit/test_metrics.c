@@ -1,0 +1,174 @@
+/* Counting, the files, and their rendering. */
+#include "base/metrics.h"
+#include "tests/unit/files.h"
+#include "tests/unit/unit.h"
+#include <pthread.h>
+
+static const char *dir;
+
+static char *rendered(void)
+{
+	char *text = NULL;
+	size_t len = 0;
+
+	assert_int_equal(metrics_render(dir, &text, &len), ERR_OK);
+	assert_int_equal(strlen(text), len);
+	return text;
+}
+
+static void has(const char *text, const char *line)
+{
+	if (!strstr(text, line))
+		fail_msg("missing: %s", line);
+}
+
+static void counts_without_a_file(void **state)
+{
+	(void)state;
+	METRICS_INC(CLAIMS);
+	metrics_add(METRICS_CLAIMS, 8, 5);
+	assert_int_equal(metrics_get(METRICS_CLAIMS, 0), 1);
+	assert_int_equal(metrics_get(METRICS_CLAIMS, 8), 5);
+}
+
+static void every_program_of_the_site_is_shown(void **state)
+{
+	char *text;
+
+	(void)state;
+	assert_int_equal(metrics_open(dir, "hb-core", "A", 1), ERR_OK);
+	METRICS_INC(CLAIMS);
+	metrics_set(METRICS_LANES, 0, 17);
+	assert_int_equal(metrics_open(dir, "hb-worker", "B", 2), ERR_OK);
+	metrics_add(METRICS_SWEPT, 3, 4);
+	text = rendered();
+	has(text, "# HELP hb_claims_total Claims answered, by outcome\n"
+		  "# TYPE hb_claims_total counter\n");
+	has(text, "\nhb_claims_total{program=\"hb-core\",cell=\"A\",instance=\"1\","
+		  "outcome=\"claimed\"} 1\n");
+	has(text, "outcome=\"failed\"} 0\n");
+	has(text, "\nhb_claim_lanes{program=\"hb-core\",cell=\"A\",instance=\"1\"} 17\n");
+	has(text, "\nhb_swept_total{program=\"hb-worker\",cell=\"B\",instance=\"2\","
+		  "kind=\"refund\"} 4\n");
+	free(text);
+}
+
+static void a_restart_keeps_counters_and_forgets_gauges(void **state)
+{
+	(void)state;
+	assert_int_equal(metrics_open(dir, "hb-core", "A", 9), ERR_OK);
+	metrics_add(METRICS_CLAIMS, 0, 3);
+	metrics_set(METRICS_LANES, 0, 17);
+	assert_int_equal(metrics_open(dir, "hb-core", "A", 8), ERR_OK);
+	assert_int_equal(metrics_get(METRICS_CLAIMS, 0), 0);
+	assert_int_equal(metrics_open(dir, "hb-core", "A", 9), ERR_OK);
+	assert_int_equal(metrics_get(METRICS_CLAIMS, 0), 3);
+	assert_int_equal(metrics_get(METRICS_LANES, 0), 0);
+}
+
+static void files_of_another_layout_are_skipped_and_replaced(void **state)
+{
+	char *text;
+	int fd;
+
+	(void)state;
+	assert_int_equal(metrics_open(dir, "hb-old", "A", 0), ERR_OK);
+	fd = open(files_path(dir, "hb-old.A.0"), O_RDWR);
+	assert_int_equal(pwrite(fd, "x", 1, 8), 1); /* the layout's hash */
+	close(fd);
+	files_write(dir, "junk", 0600, "junk");
+	assert_int_equal(metrics_open(dir, "hb-new", "A", 0), ERR_OK);
+	text = rendered();
+	has(text, "hb-new");
+	assert_null(strstr(text, "hb-old"));
+	free(text);
+	assert_int_equal(metrics_open(dir, "hb-old", "A", 0), ERR_OK);
+	METRICS_INC(CLAIMS);
+	text = rendered();
+	has(text, "hb_claims_total{program=\"hb-old\",cell=\"A\",instance=\"0\","
+		  "outcome=\"claimed\"} 1\n");
+	free(text);
+}
+
+static void a_bucket_holds_what_its_bound_says(void **state)
+{
+	static const int64_t us[] = {
+		0, 64, 65, 256, 257, 320, 321, 8388608, 8388609, INT64_C(1) << 40};
+	static const char *const lines[] = {"le=\"0.000064\"} 2\n", "le=\"0.000128\"} 3\n",
+		"le=\"0.000256\"} 4\n", "le=\"0.000320\"} 6\n", "le=\"0.000384\"} 7\n",
+		"le=\"7.340032\"} 7\n", "le=\"+Inf\"} 10\n"};
+	char *text;
+
+	(void)state;
+	assert_int_equal(metrics_open(dir, "hb-hist", "A", 0), ERR_OK);
+	for (size_t i = 0; i < UNIT_COUNT(us); i++)
+		metrics_observe_us(METRICS_HTTP_SECONDS, us[i]);
+	assert_int_equal(metrics_get(METRICS_HTTP_SECONDS, 0), UNIT_COUNT(us));
+	text = rendered();
+	has(text, "# TYPE hb_http_request_seconds histogram\n");
+	for (size_t i = 0; i < UNIT_COUNT(lines); i++) {
+		char line[128];
+
+		snprintf(line, sizeof(line),
+			"hb_http_request_seconds_bucket{program=\"hb-hist\",cell=\"A\","
+			"instance=\"0\",%s",
+			lines[i]);
+		has(text, line);
+	}
+	has(text, "hb_http_request_seconds_sum{program=\"hb-hist\",cell=\"A\",instance=\"0\"} "
+		  "1099528.406276\n");
+	has(text, "hb_http_request_seconds_count{program=\"hb-hist\",cell=\"A\",instance=\"0\"} "
+		  "10\n");
+	free(text);
+}
+
+static void *add_many(void *arg)
+{
+	for (int i = 0; i < 10000; i++) {
+		METRICS_INC(CLAIMS);
+		metrics_observe_us(METRICS_HTTP_SECONDS, i);
+	}
+	return arg;
+}
+
+static void threads_lose_no_count(void **state)
+{
+	pthread_t t[4];
+
+	(void)state;
+	assert_int_equal(metrics_open(dir, "hb-threads", "A", 0), ERR_OK);
+	for (int i = 0; i < 4; i++)
+		pthread_create(&t[i], NULL, add_many, NULL);
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+	assert_int_equal(metrics_get(METRICS_CLAIMS, 0), 40000);
+	assert_int_equal(metrics_get(METRICS_HTTP_SECONDS, 0), 40000);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	dir = files_dir();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	files_remove_dir(dir);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(counts_without_a_file),
+		cmocka_unit_test(every_program_of_the_site_is_shown),
+		cmocka_unit_test(a_restart_keeps_counters_and_forgets_gauges),
+		cmocka_unit_test(files_of_another_layout_are_skipped_and_replaced),
+		cmocka_unit_test(a_bucket_holds_what_its_bound_says),
+		cmocka_unit_test(threads_lose_no_count),
+	};
+
+	return cmocka_run_group_tests_name("metrics", tests, setup, teardown);
+}

@@ -1,0 +1,258 @@
+/* The pure parts of the workers: reading the outbox, routing, pauses, verdicts. */
+#include "domain/orders.h"
+#include "domain/states.h"
+#include "tests/unit/unit.h"
+#include "workers/consume.h"
+#include "workers/expand.h"
+#include "workers/outage.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Slots below 500 are A's, the others B's. */
+static topology_t two_cells(void)
+{
+	topology_t t = {.cell_count = 2};
+	strcpy(t.cell[0].name, "A");
+	strcpy(t.cell[1].name, "B");
+	for (unsigned s = 0; s < TOPOLOGY_SLOTS; s++)
+		t.slot_cell[s] = s < 500 ? 0 : 1;
+	return t;
+}
+
+static void claim_json(char *out, size_t room, uint64_t no, uint64_t uid)
+{
+	snprintf(out, room,
+		"{\"no\":%llu,\"p\":900001001,\"u\":%llu,\"a\":7,\"s\":1001,\"k\":1,"
+		"\"t\":1700000000000,\"later\":\"x\"}",
+		(unsigned long long)no, (unsigned long long)uid);
+}
+
+static size_t claims_json(char *out, size_t room, unsigned count)
+{
+	size_t n = 0;
+	out[n++] = '[';
+	for (unsigned i = 0; i < count; i++) {
+		char one[200];
+		claim_json(one, sizeof one, 800000101001 + 100000ULL * i, i % 2 ? 2600 : 2001);
+		n += (size_t)snprintf(out + n, room - n, i ? ",%s" : "%s", one);
+	}
+	n += (size_t)snprintf(out + n, room - n, "]");
+	return n;
+}
+
+static void a_row_of_claims_is_read(void **state)
+{
+	(void)state;
+	char json[1000];
+	outbox_events e;
+	size_t n = claims_json(json, sizeof json, 2);
+	assert_int_equal(outbox_parse(OUTBOX_CLAIMS, json, n, &e), ERR_OK);
+	assert_int_equal(e.count, 2);
+	assert_int_equal(e.event[1].no, 800000201001);
+	assert_int_equal(e.event[1].packet_id, 900001001);
+	assert_int_equal(e.event[1].uid, 2600);
+	assert_int_equal(e.event[1].sender, 1001);
+	assert_int_equal(e.event[1].amount_fen, 7);
+	assert_int_equal(e.event[1].packet_kind, 1);
+	assert_int_equal(e.event[1].claimed_at_ms, 1700000000000);
+	outbox_events_free(&e);
+	const char *callback = "[{\"no\":5,\"e\":\"ev-1\"}]";
+	assert_int_equal(outbox_parse(OUTBOX_CALLBACK, callback, strlen(callback), &e), ERR_OK);
+	assert_string_equal(e.event[0].event_id, "ev-1");
+	outbox_events_free(&e);
+}
+
+static void what_is_malformed_is_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		outbox_kind kind;
+		const char *text;
+		err_t want;
+	} rows[] = {
+		{OUTBOX_REFUND, "", ERR_INVALID_JSON},
+		{OUTBOX_REFUND, "[]", ERR_INVALID_JSON},
+		{OUTBOX_REFUND, "{\"no\":1}", ERR_INVALID_JSON},
+		{OUTBOX_REFUND, "[{\"no\":1}] x", ERR_INVALID_JSON},
+		{OUTBOX_REFUND, "[{\"no\":1,\"no\":2}]", ERR_INVALID_JSON},
+		{OUTBOX_REFUND, "[{\"no\":9223372036854775808}]", ERR_INVALID_JSON},
+		{OUTBOX_REFUND, "[1]", ERR_INVALID_FIELD},
+		{OUTBOX_REFUND, "[{\"no\":\"1\"}]", ERR_INVALID_FIELD},
+		{OUTBOX_REFUND, "[{\"no\":0}]", ERR_INVALID_FIELD},
+		{OUTBOX_REFUND, "[{\"no\":-1}]", ERR_INVALID_FIELD},
+		{OUTBOX_REFUND, "[{\"no\":1.0}]", ERR_INVALID_FIELD},
+		{OUTBOX_REFUND, "[{\"no\":1},{}]", ERR_INVALID_FIELD},
+		{OUTBOX_CALLBACK, "[{\"no\":1}]", ERR_INVALID_FIELD},
+		{OUTBOX_CALLBACK, "[{\"no\":1,\"e\":\"\"}]", ERR_INVALID_FIELD},
+		{OUTBOX_CALLBACK, "[{\"no\":1,\"e\":7}]", ERR_INVALID_FIELD},
+		{OUTBOX_CLAIMS, "[{\"no\":1}]", ERR_INVALID_FIELD},
+		{0, "[{\"no\":1}]", ERR_INVALID_FIELD},
+	};
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
+		outbox_events e;
+		err_t err = outbox_parse(rows[i].kind, rows[i].text, strlen(rows[i].text), &e);
+		if (err != rows[i].want)
+			fail_msg("%s: %s", rows[i].text, err_code(err));
+	}
+}
+
+static unsigned messages_to(const mq_out *m, size_t count, const char *queue)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < count; i++)
+		n += strcmp(m[i].queue, queue) == 0;
+	return n;
+}
+
+static void claims_go_to_their_packets_cell_one_by_one_and_to_their_users_in_bulk(void **state)
+{
+	(void)state;
+	enum { CLAIMS = 200 };
+	static char json[CLAIMS * 200];
+	topology_t t = two_cells();
+	expand_t *x = expand_new(&t);
+	const unsigned *row;
+	size_t count, n = claims_json(json, sizeof json, CLAIMS);
+	assert_int_equal(expand_row(x, 3, OUTBOX_CLAIMS, json, n), ERR_OK);
+	const mq_out *m = expand_messages(x, &row, &count);
+	assert_int_equal(messages_to(m, count, "A.transfer"), CLAIMS);
+	assert_int_equal(messages_to(m, count, "A.inbox"), 2); /* 100 events, 64 a message */
+	assert_int_equal(messages_to(m, count, "B.inbox"), 2);
+	assert_int_equal(count, CLAIMS + 4);
+	unsigned seen = 0;
+	for (size_t i = 0; i < count; i++) {
+		outbox_events e;
+		assert_int_equal(row[i], 3);
+		assert_non_null(strstr(m[i].body, "\"later\":\"x\""));
+		assert_int_equal(outbox_parse(OUTBOX_CLAIMS, m[i].body, m[i].len, &e), ERR_OK);
+		for (size_t k = 0; k < e.count && strstr(m[i].queue, "inbox"); k++, seen++)
+			assert_int_equal(e.event[k].uid, m[i].queue[0] == 'A' ? 2001 : 2600);
+		outbox_events_free(&e);
+	}
+	assert_int_equal(seen, CLAIMS);
+	expand_free(&x);
+}
+
+static void routing_follows_the_owner_of_the_slot(void **state)
+{
+	(void)state;
+	topology_t t = two_cells();
+	expand_t *x = expand_new(&t);
+	const unsigned *row;
+	size_t count;
+	const char *refund = "[{\"no\":700000101777}]",
+		   *callback = "[{\"no\":700000101007,\"e\":\"a\"}]";
+	assert_int_equal(expand_row(x, 0, OUTBOX_REFUND, refund, strlen(refund)), ERR_OK);
+	assert_int_equal(expand_row(x, 1, OUTBOX_CALLBACK, callback, strlen(callback)), ERR_OK);
+	const mq_out *m = expand_messages(x, &row, &count);
+	assert_int_equal(count, 2);
+	assert_string_equal(m[0].queue, "B.refund"); /* born in cell 01, but slot 777 is B's now */
+	assert_string_equal(m[1].queue, "A.callback");
+	assert_int_equal(row[1], 1);
+	expand_reset(x);
+	expand_messages(x, &row, &count);
+	assert_int_equal(count, 0);
+	assert_int_equal(expand_row(x, 0, OUTBOX_CLAIMS, "[{}]", 4), ERR_INVALID_FIELD);
+	expand_messages(x, &row, &count);
+	assert_int_equal(count, 0);
+	expand_free(&x);
+}
+
+static void pauses_grow_to_a_bound_and_differ(void **state)
+{
+	(void)state;
+	outage_t o = {.first_ms = 100, .most_ms = 1000};
+	for (unsigned failures = 1; failures < 70; failures++) {
+		int64_t whole = failures > 4 ? 1000 : 100 << (failures - 1);
+		assert_int_equal(outage_pause_ms(&o, failures, 0), whole);
+		for (uint32_t dice = 1; dice < 5000; dice += 7) {
+			int64_t p = outage_pause_ms(&o, failures, dice);
+			assert_true(p >= whole / 2 && p <= whole);
+		}
+	}
+	assert_int_not_equal(outage_pause_ms(&o, 3, 1), outage_pause_ms(&o, 3, 2));
+}
+
+static void outages_are_held_and_faults_are_parked(void **state)
+{
+	(void)state;
+	assert_int_equal(consume_judge(ERR_OK, 1), CONSUME_DONE);
+	assert_int_equal(consume_judge(ERR_INVALID_JSON, 1), CONSUME_PARK);
+	assert_int_equal(consume_judge(ERR_ORDER_CONFLICT, 1), CONSUME_PARK);
+	assert_int_equal(consume_judge(ERR_CELL_UNAVAILABLE, 100000), CONSUME_HOLD);
+	assert_int_equal(consume_judge(ERR_OUTCOME_UNKNOWN, 100000), CONSUME_HOLD);
+	assert_int_equal(consume_judge(ERR_DB_FAILED, 1), CONSUME_HOLD);
+	assert_int_equal(consume_judge(ERR_DB_FAILED, CONSUME_TRIES), CONSUME_PARK);
+}
+
+static void finances_word_is_judged_by_amount_and_state(void **state)
+{
+	(void)state;
+	enum { PENDING = 1, DONE = 2, REFUSED = 3 };
+	static const orders_states s = {PENDING, DONE, REFUSED};
+	static const struct {
+		unsigned state;
+		finance_outcome outcome;
+		int64_t amount_fen;
+		err_t want;
+		unsigned to;
+	} rows[] = {
+		{PENDING, FINANCE_NOT_KNOWN, 0, ERR_OK, 0},
+		{PENDING, FINANCE_PENDING, 50, ERR_OK, 0},
+		{PENDING, FINANCE_DONE, 50, ERR_OK, DONE},
+		{PENDING, FINANCE_DONE, 51, ERR_ORDER_CONFLICT, 0},
+		{PENDING, FINANCE_REFUSED, 50, ERR_OK, REFUSED},
+		{PENDING, FINANCE_REFUSED, 49, ERR_ORDER_CONFLICT, 0},
+		{PENDING, FINANCE_CLOSED, 50, ERR_ORDER_CONFLICT, 0},
+		{DONE, FINANCE_DONE, 50, ERR_OK, 0},
+		{DONE, FINANCE_DONE, 51, ERR_ORDER_CONFLICT, 0},
+		{DONE, FINANCE_REFUSED, 50, ERR_ORDER_CONFLICT, 0},
+		{DONE, FINANCE_PENDING, 50, ERR_OK, 0},
+		{REFUSED, FINANCE_DONE, 50, ERR_ORDER_CONFLICT, 0},
+		{REFUSED, FINANCE_REFUSED, 50, ERR_OK, 0},
+	};
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
+		orders_row row = {.kind = FINANCE_TRANSFER,
+			.order_no = 1,
+			.state = rows[i].state,
+			.amount_fen = 50};
+		finance_answer a = {.outcome = rows[i].outcome, .amount_fen = rows[i].amount_fen};
+		unsigned to = 0;
+		err_t err = orders_judge(&row, &s, &a, &to);
+		if (err != rows[i].want || to != rows[i].to)
+			fail_msg("row %zu: %s, %u", i, err_code(err), to);
+	}
+}
+
+static void questions_become_rarer_to_a_bound(void **state)
+{
+	(void)state;
+	conf_t *conf;
+	char why[256];
+	assert_int_equal(conf_load(NULL, why, &conf), ERR_OK);
+	assert_int_equal(conf_set(conf, "order.check_ms", "1000", why), ERR_OK);
+	assert_int_equal(conf_set(conf, "order.check_max_ms", "60000", why), ERR_OK);
+	for (unsigned tries = 0; tries < 100; tries++) {
+		int64_t whole = tries > 5 ? 60000 : 1000 << tries;
+		int64_t wait = orders_wait_ms(conf, tries);
+		assert_true(wait <= whole && wait >= whole - whole / 4);
+	}
+	conf_free(&conf);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_row_of_claims_is_read),
+		cmocka_unit_test(what_is_malformed_is_refused),
+		cmocka_unit_test(
+			claims_go_to_their_packets_cell_one_by_one_and_to_their_users_in_bulk),
+		cmocka_unit_test(routing_follows_the_owner_of_the_slot),
+		cmocka_unit_test(pauses_grow_to_a_bound_and_differ),
+		cmocka_unit_test(outages_are_held_and_faults_are_parked),
+		cmocka_unit_test(finances_word_is_judged_by_amount_and_state),
+		cmocka_unit_test(questions_become_rarer_to_a_bound),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

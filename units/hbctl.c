@@ -1,0 +1,293 @@
+/* hbctl: the operators' tool. What it can do are the rows of one table; a verb is one function of a
+ * file here. Configuration, topology and the control store are loaded by whoever first needs them,
+ * so that verbs that need nothing (help, states, fairness) work anywhere. */
+#include "units/verb.h"
+
+#include "base/keys.h"
+#include "base/logger.h"
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+	const char *noun, *verb;
+	int (*run)(int argc, char **argv);
+	const char *arguments, *help;
+} rows[] = {
+	{"cells", "init", cells_verb, "",
+		"make the control records that are missing, and the go-live files from the "
+		"records"},
+	{"cells", "status", cells_verb, "[--ready]",
+		"each cell's members; --ready: exit 1 unless every primary takes writes"},
+	{"member", "run", member_verb, "CELL SITE -- COMMAND…",
+		"ask the control record for the member's role and become its database server"},
+	{"schema", "apply", schema_verb, "[CELL…]", "apply the migrations that are missing"},
+	{"nginx", "render", nginx_verb, "[--out FILE] [--user NAME] [--offline]",
+		"nginx's configuration from topology, routes and control records (--offline: "
+		"without)"},
+	{"nginx", "reload", nginx_verb, "--out FILE [--user NAME]",
+		"render FILE, have nginx check it, and reload the nginx that runs it"},
+	{"config", "check", config_verb, "", "read the configuration and the topology"},
+	{"config", "show", config_verb, "", "every option with the value in force"},
+	{"config", "markdown", config_verb, "", "the table of docs/config.md"},
+	{"states", "--dot", states_verb, "", "the orders' states as Graphviz"},
+	{"states", "--markdown", states_verb, "", "the tables of docs/states.md"},
+	{"fairness", "verify", fairness_verb, "…", "recompute the shares of a packet"},
+	{"token", "mint", token_verb, "…", "a session token"},
+	{"token", "grant", token_verb, "…", "a relation grant"},
+};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+static struct {
+	const char *config, *share, *state;
+	bool json;
+	conf_t *conf;
+	topology_t *topology;
+	control_t *control;
+} self;
+
+enum { CONTROL_TIMEOUT_MS = 2000 };
+
+static const struct {
+	const char *flag, *variable, *fallback;
+	const char **into;
+} options[] = {
+	{"--config", "HB_CONFIG", "/etc/hongbao/hongbao.cfg", &self.config},
+	{"--share", "HB_SHARE", "/usr/share/hongbao", &self.share},
+	{"--state", "HB_STATE", "/var/lib/hongbao", &self.state},
+};
+enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
+
+const conf_t *verb_conf(void)
+{
+	char why[256];
+
+	if (!self.conf && conf_load(self.config, why, &self.conf) != ERR_OK) {
+		fprintf(stderr, "hbctl: %s\n", why);
+		exit(VERB_FAILED);
+	}
+	return self.conf;
+}
+
+const topology_t *verb_topology(void)
+{
+	char why[256];
+
+	if (!self.topology &&
+		topology_load(conf_s(verb_conf(), CONF_TOPOLOGY), why, &self.topology) != ERR_OK) {
+		fprintf(stderr, "hbctl: %s\n", why);
+		exit(VERB_FAILED);
+	}
+	return self.topology;
+}
+
+control_t *verb_control(void)
+{
+	if (!self.control) {
+		err_t e = control_new(
+			verb_topology()->etcd, "/hongbao/", CONTROL_TIMEOUT_MS, &self.control);
+
+		if (e != ERR_OK)
+			exit(verb_fail(e, "the control store"));
+	}
+	return self.control;
+}
+
+const topology_cell *verb_cell(const char *name)
+{
+	const topology_cell *cell = topology_cell_named(verb_topology(), name);
+
+	if (!cell) {
+		fprintf(stderr, "hbctl: there is no cell \"%s\"\n", name);
+		exit(VERB_USAGE);
+	}
+	return cell;
+}
+
+bool verb_json(void)
+{
+	return self.json;
+}
+
+const char *verb_share(void)
+{
+	return self.share;
+}
+
+const char *verb_state(void)
+{
+	return self.state;
+}
+
+err_t verb_secret(const char *name, char *out, size_t bytes)
+{
+	return keys_secret(conf_secret_path(verb_conf(), name), out, bytes);
+}
+
+err_t verb_db(const topology_member *m, const char *database, int64_t io_ms, db_t **out)
+{
+	db_target t = {.port = m->mysql_port,
+		.connect_ms = conf_i(verb_conf(), CONF_DB_CONNECT_MS),
+		.io_ms = io_ms,
+		.lock_wait_s = conf_i(verb_conf(), CONF_DB_LOCK_WAIT_S)};
+	err_t e = verb_secret("db.hb_ctl", t.password, sizeof(t.password));
+
+	if (e != ERR_OK)
+		return e;
+	snprintf(t.host, sizeof(t.host), "%s", m->host);
+	snprintf(t.user, sizeof(t.user), "hb_ctl");
+	snprintf(t.database, sizeof(t.database), "%s", database);
+	return db_open(&t, out);
+}
+
+static bool write_all(int fd, const char *data, size_t n)
+{
+	while (n > 0) {
+		ssize_t done = write(fd, data, n);
+
+		if (done < 0)
+			return false;
+		data += done;
+		n -= (size_t)done;
+	}
+	return true;
+}
+
+err_t verb_write_file(const char *path, const char *data, size_t n)
+{
+	char beside[512], folder[512];
+	int fd, dir;
+	bool ok;
+
+	snprintf(folder, sizeof(folder), "%s", path);
+	if ((size_t)snprintf(beside, sizeof(beside), "%s.new", path) >= sizeof(beside))
+		return ERR_CONFIG_INVALID;
+	fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	ok = fd >= 0 && write_all(fd, data, n) && fsync(fd) == 0;
+	if (fd >= 0)
+		ok = close(fd) == 0 && ok;
+	ok = ok && rename(beside, path) == 0;
+	dir = ok ? open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	ok = dir >= 0 && fsync(dir) == 0;
+	if (dir >= 0)
+		close(dir);
+	if (!ok)
+		fprintf(stderr, "hbctl: cannot write %s: %m\n", path);
+	return ok ? ERR_OK : ERR_CONFIG_INVALID;
+}
+
+static verb_exit exit_of(err_t e)
+{
+	switch (e) {
+	case ERR_OK:
+		return VERB_DONE;
+	case ERR_OUTCOME_UNKNOWN:
+		return VERB_UNKNOWN;
+	case ERR_CONTROL_CONFLICT:
+		return VERB_REFUSED;
+	case ERR_CONTROL_UNAVAILABLE:
+	case ERR_CELL_UNAVAILABLE:
+	case ERR_DB_LOST:
+	case ERR_MQ_UNAVAILABLE:
+		return VERB_UNREACHABLE;
+	default:
+		return VERB_FAILED;
+	}
+}
+
+int verb_fail(err_t e, const char *what, ...)
+{
+	va_list ap;
+
+	fputs("hbctl: ", stderr);
+	va_start(ap, what);
+	vfprintf(stderr, what, ap);
+	va_end(ap);
+	fprintf(stderr, ": %s (%s)\n", err_title(e), err_code(e));
+	return exit_of(e);
+}
+
+int verb_usage(const char *text)
+{
+	fprintf(stderr, "usage: hbctl %s\n", text);
+	return VERB_USAGE;
+}
+
+static void help(FILE *to)
+{
+	fputs("usage: hbctl [--config FILE] [--share DIR] [--state DIR] [-o table|json] NOUN VERB "
+	      "…\n\n",
+		to);
+	for (unsigned i = 0; i < ROWS; i++)
+		fprintf(to, "  %-8s %-10s %-26s %s\n", rows[i].noun, rows[i].verb,
+			rows[i].arguments, rows[i].help);
+	fputs("\nExit: 0 done, 1 failed, 2 usage, 3 refused and nothing changed, 4 partly done, "
+	      "5 outcome unknown, 6 unreachable, 10 differences found.\n",
+		to);
+}
+
+/* Takes argv[at] out when it is one of hbctl's own options; returns how many words it was, -1 when
+ * its value is missing or wrong. */
+static int take_option(int argc, char **argv, int at)
+{
+	for (unsigned i = 0; i < OPTIONS; i++) {
+		if (strcmp(argv[at], options[i].flag))
+			continue;
+		if (at + 1 == argc)
+			return -1;
+		*options[i].into = argv[at + 1];
+		return 2;
+	}
+	if (strcmp(argv[at], "-o"))
+		return 0;
+	if (at + 1 == argc || (strcmp(argv[at + 1], "json") && strcmp(argv[at + 1], "table")))
+		return -1;
+	self.json = !strcmp(argv[at + 1], "json");
+	return 2;
+}
+
+/* Leaves only the noun, the verb and its arguments; what stands behind "--" is not ours. */
+static int take_options(int argc, char **argv)
+{
+	int kept = 1, at = 1;
+
+	for (unsigned i = 0; i < OPTIONS; i++) {
+		const char *value = getenv(options[i].variable);
+
+		*options[i].into = value && *value ? value : options[i].fallback;
+	}
+	while (at < argc && strcmp(argv[at], "--")) {
+		int words = take_option(argc, argv, at);
+
+		if (words < 0)
+			return -1;
+		if (words == 0)
+			argv[kept++] = argv[at++];
+		at += words;
+	}
+	while (at < argc)
+		argv[kept++] = argv[at++];
+	argv[kept] = NULL;
+	return kept;
+}
+
+int main(int argc, char **argv)
+{
+	argc = take_options(argc, argv);
+	if (argc > 1 && (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help"))) {
+		help(stdout);
+		return VERB_DONE;
+	}
+	logger_init("hbctl", "", 0, LOGGER_WARN);
+	if (keys_init() != ERR_OK)
+		return VERB_FAILED;
+	for (unsigned i = 0; argc > 2 && i < ROWS; i++)
+		if (!strcmp(rows[i].noun, argv[1]) && !strcmp(rows[i].verb, argv[2]))
+			return rows[i].run(argc - 2, argv + 2);
+	help(stderr);
+	return VERB_USAGE;
+}

@@ -1,0 +1,23 @@
+#!/bin/bash
+# Runs the stack's nginx in the foreground. A master that is killed leaves workers behind, which hold the listening
+# sockets: they are known by their working folder, which is this service's own, and ended first.
+#   nginx.sh                   the service nginx, with etc/env loaded
+#   nginx.sh --stray FOLDER    only ends such workers
+set -euo pipefail
+
+end_strays() {
+	local folder=$1 process pids=()
+	for process in /proc/[0-9]*; do
+		[ "$(readlink "$process/cwd" 2>/dev/null)" = "$folder" ] || continue
+		[ "$(cat "$process/comm" 2>/dev/null)" = nginx ] || continue
+		pids+=("${process#/proc/}")
+	done
+	if [ ${#pids[@]} -gt 0 ]; then kill -KILL "${pids[@]}" 2>/dev/null || true; fi
+}
+
+if [ "${1:-}" = --stray ]; then
+	end_strays "$2"
+	exit 0
+fi
+end_strays "$S/run/nginx"
+exec nginx -e stderr -c "$S/etc/nginx.conf"

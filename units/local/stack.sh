@@ -1,0 +1,331 @@
+# shellcheck shell=bash
+# stack: one stack under .hb/<name>: etc and secrets rendered from the templates here, a runit service for each row of
+# services.tsv, started stage by stage, each stage when what it needs answers. Nothing waits for a fixed time.
+# Everything that runs carries HB_SUPERVISED=<folder> in its environment, by which `down` proves that nothing is left.
+
+# shellcheck disable=SC2153 # NAME is set in dev
+STACK=$ROOT/.hb/$NAME
+SV=$STACK/sv
+START_WAIT_S=60
+STOP_WAIT_S=20
+# A root's nginx would give its workers to Debian's user, who cannot read a clone in root's home.
+NGINX_USER=()
+if [ "$(id -u)" = 0 ]; then NGINX_USER=(--user root); fi
+
+rows() { grep -v '^#' "$LOCAL/$1"; }
+port() { awk -F'\t' -v name="$1" -v base="$BASE" '$1 == name { print base + $2 }' "$LOCAL/ports.tsv"; }
+services() { rows services.tsv | awk -F'\t' -v stages=" $* " 'index(stages, " " $2 " ") { print $1 }'; }
+members() { services db; }
+running() { [ -s "$STACK/run/runsvdir.pid" ] && grep -qzxF "$SV" "/proc/$(cat "$STACK/run/runsvdir.pid")/cmdline" 2>/dev/null; }
+
+# wait_for SECONDS WHAT COMMAND…: tries until the command succeeds.
+wait_for() {
+	local until=$((SECONDS + $1)) what=$2
+	shift 2
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $until ] || die "$what did not come up; see ./dev logs and $STACK/log"
+		sleep 0.1
+	done
+}
+
+# The base is kept with the stack, so that every later command finds its ports.
+stack_base() {
+	if [ -s "$STACK/base" ]; then BASE=$(cat "$STACK/base"); fi
+}
+
+# The sed script of all that templates may name: @port.x@, @secret.x@, @stack@.
+substitutions() {
+	local name offset rest file
+	while IFS=$'\t' read -r name offset rest; do
+		echo "s|@port\\.$name@|$((BASE + offset))|g"
+	done < <(rows ports.tsv)
+	for file in "$STACK"/secrets/{db,mq}.*; do echo "s|@secret\\.${file##*/}@|$(cat "$file")|g"; done
+	echo "s|@stack@|$STACK|g"
+	echo "s|@user@|$(id -un)|g"
+}
+
+# render TEMPLATE TARGET MODE [SED…]
+render() {
+	local template=$1 target=$2 mode=$3
+	shift 3
+	rm -f "$target"
+	(umask 077 && sed "$@" -f "$STACK/run/substitutions.sed" "$template" >"$target")
+	chmod "$mode" "$target"
+}
+
+random_hex() { od -An -vtx1 -N"$1" /dev/urandom | tr -d ' \n'; }
+
+make_secrets() {
+	local name
+	(
+		umask 377
+		for name in session grant seal finance; do
+			[ -s "$STACK/secrets/$name.keys" ] || echo "k1 $(random_hex 32)" >"$STACK/secrets/$name.keys"
+		done
+		for name in db.hb_core db.hb_query db.hb_worker db.hb_ctl db.hb_repl mq.hongbao; do
+			[ -s "$STACK/secrets/$name" ] || random_hex 24 >"$STACK/secrets/$name"
+		done
+	)
+}
+
+# A unix socket's path has room for 107 bytes; in a deeper folder the members do without one.
+socket_path() {
+	local path=$STACK/run/$1/sock
+	if [ ${#path} -le 107 ]; then echo "$path"; fi
+}
+
+make_config() {
+	local member
+	substitutions >"$STACK/run/substitutions.sed"
+	chmod 600 "$STACK/run/substitutions.sed"
+	render "$LOCAL/topology.cfg.in" "$STACK/etc/topology.cfg" 644
+	render "${HB_CONFIG_TEMPLATE:-$LOCAL/hongbao.cfg.in}" "$STACK/etc/hongbao.cfg" 644
+	render "$LOCAL/rabbitmq.conf.in" "$STACK/etc/rabbitmq.conf" 400
+	render "$LOCAL/users.sql.in" "$STACK/etc/users.sql" 400
+	echo '[].' >"$STACK/etc/rabbitmq.plugins"
+	for member in $(members); do
+		render "$LOCAL/mariadb.cnf.in" "$STACK/etc/$member.cnf" 644 -e "s|@name@|$member|g" \
+			-e "s|@socket@|$(socket_path "$member")|" -e "s|@port@|$(port "$member")|g" \
+			-e "s|@extra_port@|$(port "${member/-db-/-dbx-}")|"
+	done
+	cat >"$STACK/etc/env" <<-ENV
+		S='$STACK' R='$ROOT' USER='$(id -un)'
+		export S R USER PATH='$PATH' LC_ALL=C.UTF-8
+		export HB_CONFIG="\$S/etc/hongbao.cfg" HB_STATE="\$S" HB_SHARE="\$R"
+		export ERL_EPMD_PORT=$(port epmd) RABBITMQ_NODENAME=hb$BASE@localhost
+		export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_NODE_PORT=$(port amqp) RABBITMQ_DIST_PORT=$(port amqp-dist)
+	ENV
+}
+
+# The six members start as copies of one empty database with the users in it.
+make_data() {
+	local member
+	if [ ! -d "$STACK/data/template/mysql" ]; then
+		rm -rf "$STACK/data/template.new"
+		mariadb-install-db --no-defaults --user="$(id -un)" --datadir="$STACK/data/template.new" --skip-test-db --skip-name-resolve \
+			--auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" --innodb-log-file-size=64M \
+			--extra-file="$STACK/etc/users.sql" >"$STACK/log/mariadb-install-db" 2>&1 ||
+			die "mariadb-install-db failed: $STACK/log/mariadb-install-db"
+		mv "$STACK/data/template.new" "$STACK/data/template"
+	fi
+	for member in $(members); do
+		[ -d "$STACK/data/$member" ] && continue
+		rm -rf "$STACK/data/$member.new"
+		cp -a --sparse=always "$STACK/data/template" "$STACK/data/$member.new"
+		mv "$STACK/data/$member.new" "$STACK/data/$member"
+	done
+}
+
+# A service's `down` file keeps runsvdir from starting it before its stage; stage_start takes it away.
+make_services() {
+	local name command dir
+	rm -rf "$SV"
+	while IFS=$'\t' read -r name _ command; do
+		dir=$SV/$name
+		mkdir -p "$dir/log" "$STACK/log/$name" "$STACK/run/$name"
+		touch "$dir/down"
+		command=$(sed -f "$STACK/run/substitutions.sed" <<<"$command")
+		cat >"$dir/run" <<-RUN
+			#!/bin/sh
+			exec 2>&1 </dev/null
+			. '$STACK/etc/env'
+			cd "\$S/run/$name" || exit 1
+			exec $command
+		RUN
+		printf '#!/bin/sh\nexec svlogd "%s"\n' "$STACK/log/$name" >"$dir/log/run"
+		printf 's10000000\nn4\n' >"$STACK/log/$name/config"
+		chmod 755 "$dir/run" "$dir/log/run"
+	done < <(rows services.tsv)
+}
+
+# The listening ports of ours that somebody else has, with who it is.
+ports_taken() {
+	ss -Hltnp | awk -v base="$BASE" '
+		NR == FNR { if ($0 !~ /^#/) { split($0, f, "\t"); name[base + f[2]] = f[1] } next }
+		{ port = $4; sub(/.*:/, "", port); if (port in name) print "port " port " (" name[port] ") is in use: " $6 }
+	' "$LOCAL/ports.tsv" -
+}
+
+supervise() {
+	local name
+	HB_SUPERVISED=$STACK setsid runsvdir -P "$SV" >"$STACK/log/runsvdir" 2>&1 </dev/null 9>&- &
+	echo $! >"$STACK/run/runsvdir.pid"
+	for name in $(services base db program front); do
+		wait_for 15 "the supervisor of $name" test -p "$SV/$name/supervise/ok"
+	done
+}
+
+stage_start() {
+	local name
+	for name in $(services "$1"); do
+		rm -f "$SV/$name/down"
+		sv up "$SV/$name" >/dev/null || die "$name could not be started"
+	done
+}
+
+etcd_healthy() { curl -fsS -m 2 "http://127.0.0.1:$(port etcd)/health" | grep -q true; }
+listening() { [ -n "$(ss -Hltn "sport = :$(port "$1")")" ]; }
+in_stack() {
+	(
+		# shellcheck disable=SC1091 # written by make_config
+		. "$STACK/etc/env"
+		"$@"
+	)
+}
+# A front door answers when a page comes, and when both cells tell a stranger to sign in.
+front_answers() {
+	local slot
+	curl -fsS -m 5 -o /dev/null "$(url front)/" || return 1
+	for slot in 001 501; do
+		[ "$(curl -sS -m 5 -o /dev/null -w '%{http_code}' "$(url front)/v1/packets/1000$slot")" = 401 ] || return 1
+	done
+	curl -fsS -m 5 -o /dev/null "$(url ops)/healthz"
+}
+
+stack_up() {
+	local began=$SECONDS
+	mkdir -p "$STACK"/{etc,data/finance,run,log,live,metrics}
+	(umask 077 && mkdir -p "$STACK/secrets")
+	exec 9>"$STACK/lock"
+	flock -n 9 || die "another ./dev is at work on this stack ($STACK)"
+	if ! running; then
+		prepare
+		supervise
+	else
+		stack_base
+		say "The stack '$NAME' is running already."
+	fi
+	stage_start base
+	wait_for $START_WAIT_S etcd etcd_healthy
+	in_stack hbctl cells init >/dev/null || die "hbctl cells init failed"
+	stage_start db
+	wait_for $START_WAIT_S "a writable primary in each cell" in_stack hbctl cells status --ready
+	in_stack hbctl schema apply >/dev/null || die "hbctl schema apply failed"
+	wait_for $START_WAIT_S RabbitMQ listening amqp
+	stage_start program
+	in_stack hbctl nginx render --out "$STACK/etc/nginx.conf" "${NGINX_USER[@]}" || die "hbctl nginx render failed"
+	stage_start front
+	wait_for $START_WAIT_S "the front door" front_answers
+	say "Up in $((SECONDS - began)) s."
+	stack_addresses
+}
+
+prepare() {
+	local taken
+	taken=$(ports_taken)
+	[ -z "$taken" ] || die "nothing was started:"$'\n'"$taken"$'\n'"Choose other ports with HB_BASE."
+	echo "$BASE" >"$STACK/base"
+	make_secrets
+	make_config
+	make_data
+	make_services
+}
+
+url() { echo "http://127.0.0.1:$(port "$1")"; }
+
+stack_url() {
+	case ${1:-front} in
+	front | ops | finance) ;;
+	*) die "url: ops, finance or nothing" ;;
+	esac
+	running || die "the stack '$NAME' is not running: ./dev up"
+	stack_base
+	url "${1:-front}"
+}
+
+stack_addresses() {
+	cat <<-TEXT
+
+		  front door   $(url front)
+		  finance      $(url finance)
+		  operations   $(url ops)/healthz and /metrics
+
+		Demo users: 1001, 1002, 1003 … live in cell A (slots 000-499), 1501, 1502, 1503 … in cell B (500-999);
+		any uid of digits is one. Open the front door on a narrow window, log in as 1001, send an envelope, pay at
+		the cashier, and open it as 1002 and 1501.
+
+		Next: ./dev status, ./dev logs A-core-1, ./dev hbctl cells status, ./dev test, ./dev down
+	TEXT
+}
+
+# Our processes, by the mark that the supervisor gave them.
+ours() { grep -lzxF "HB_SUPERVISED=$STACK" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3 || true; }
+none_left() { [ -z "$(ours)" ]; }
+
+# Programs first, then what they write to: primaries before replicas, whose acknowledgement a last commit may await.
+stop_order() {
+	services front program
+	echo --
+	awk -F'\t' '$2 == "db" && $3 ~ /run A east|run B west/ { print $1 }' "$LOCAL/services.tsv"
+	echo --
+	services db
+	echo --
+	services base
+}
+
+stack_down() {
+	local name wipe=${1:-} batch=()
+	case $wipe in '' | --wipe) ;; *) die "down: --wipe or nothing" ;; esac
+	[ -d "$STACK" ] || { say "There is no stack '$NAME'." && return 0; }
+	exec 9>"$STACK/lock"
+	flock -w 60 9 || die "another ./dev is at work on this stack ($STACK)"
+	if running; then
+		for name in $(stop_order) --; do
+			if [ "$name" != -- ]; then
+				batch+=("$SV/$name")
+			else
+				sv -w $STOP_WAIT_S force-stop "${batch[@]}" >/dev/null || true
+				batch=()
+			fi
+		done
+		kill -HUP "$(cat "$STACK/run/runsvdir.pid")"
+	fi
+	until_gone
+	rm -f "$STACK/run/runsvdir.pid"
+	if [ "$wipe" = --wipe ]; then rm -rf "$STACK"; fi
+	say "The stack '$NAME' is down."
+}
+
+until_gone() {
+	local until=$((SECONDS + STOP_WAIT_S)) pids
+	until none_left; do
+		if [ $SECONDS -ge $until ]; then
+			mapfile -t pids < <(ours)
+			say "Killing what did not end: ${pids[*]}"
+			kill -KILL "${pids[@]}" 2>/dev/null || true
+		fi
+		sleep 0.1
+	done
+	"$LOCAL/nginx.sh" --stray "$STACK/run/nginx"
+}
+
+stack_status() {
+	running || die "the stack '$NAME' is not running"
+	local name
+	printf '%-20s %-8s %8s  %s\n' SERVICE STATE PID SINCE
+	for name in $(services base db program front); do
+		sv status "$SV/$name" | sed -nE \
+			-e "s|^(run): [^:]*: \\(pid ([0-9]+)\\) ([0-9]+)s.*|$name \\1 \\2 \\3s|p" \
+			-e "s|^(down): [^:]*: ([0-9]+)s.*|$name \\1 - \\2s|p"
+	done | awk '{ printf "%-20s %-8s %8s  %s\n", $1, $2, $3, $4 }'
+}
+
+stack_logs() {
+	local follow=() files=()
+	if [ "${1:-}" = -f ]; then
+		follow=(-F)
+		shift
+	fi
+	if [ $# -gt 0 ]; then
+		[ -d "$STACK/log/$1" ] || die "no service '$1'; there are: $(services base db program front | tr '\n' ' ')"
+		files=("$STACK/log/$1/current")
+	else
+		files=("$STACK"/log/*/current)
+	fi
+	tail -n 20 "${follow[@]}" "${files[@]}"
+}
+
+stack_hbctl() {
+	[ -f "$STACK/etc/env" ] || die "there is no stack '$NAME': ./dev up"
+	in_stack hbctl "$@"
+}

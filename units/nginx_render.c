@@ -1,0 +1,475 @@
+/* hbctl nginx: the configuration of nginx, from nginx/hongbao.conf.in and what only we know: slots,
+ * cells and their active sites, programs, routes, and the errors that nginx must say as we do.
+ *
+ * libfcgi holds a thread per connection, idle or not, so nginx may keep fewer idle connections to a
+ * program than it has threads; that bound is computed here and nowhere else. */
+#include "units/verb.h"
+
+#include "base/arena.h"
+#include "base/jw.h"
+#include "domain/routes.h"
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { WORKERS = 2, TEMPLATE_BYTES = 1 << 18, PROBLEM_BYTES = 4096, RETRY_MS = 1000 };
+#define PROBLEM_TYPE "https://hongbao.example/problems/" /* as lib/http says it */
+
+extern char **environ;
+
+typedef struct {
+	FILE *to;
+	const topology_t *topo;
+	const topology_member *active[TOPOLOGY_CELLS_MAX];
+	const char *user; /* of nginx's workers; NULL: nginx's default */
+} rendering;
+
+/* Idle connections that each of nginx's workers may keep to programs with so many accept threads,
+ * over all upstreams that name them: three quarters of the threads, at least one thread free. */
+static int64_t idle_per_worker(int64_t threads)
+{
+	return (threads - 1) * 3 / 4 / WORKERS;
+}
+
+static void put_upstream(const rendering *r, const char *name, const char *balance,
+	const topology_member *m, const uint16_t *port, unsigned count, int64_t idle)
+{
+	fprintf(r->to, "\tupstream %s {\n", name);
+	if (balance)
+		fprintf(r->to, "\t\t%s;\n", balance);
+	for (unsigned i = 0; i < count; i++)
+		fprintf(r->to, "\t\tserver %s:%u max_fails=1 fail_timeout=1s;\n", m->host, port[i]);
+	if (idle > 0)
+		fprintf(r->to, "\t\tkeepalive %lld;\n\t\tkeepalive_requests 1000000;\n",
+			(long long)idle);
+	fputs("\t}\n", r->to);
+}
+
+static void put_upstreams(const rendering *r)
+{
+	const conf_t *c = verb_conf();
+	bool hash = conf_b(c, CONF_CLAIM_HASH);
+	int64_t core = idle_per_worker(conf_i(c, CONF_HTTP_THREADS_CORE));
+	int64_t query = idle_per_worker(conf_i(c, CONF_HTTP_THREADS_QUERY));
+	int64_t claim = hash ? core * 2 / 3 : 0;
+	char name[32];
+
+	for (unsigned i = 0; i < r->topo->cell_count; i++) {
+		const char *cell = r->topo->cell[i].name;
+		const topology_member *m = r->active[i];
+
+		snprintf(name, sizeof(name), "hb_%s_core", cell);
+		put_upstream(r, name, NULL, m, m->core_port, m->core_count, core - claim);
+		if (hash) {
+			snprintf(name, sizeof(name), "hb_%s_claim", cell);
+			put_upstream(r, name, "hash $hb_number consistent", m, m->core_port,
+				m->core_count, claim);
+		}
+		snprintf(name, sizeof(name), "hb_%s_query", cell);
+		put_upstream(r, name, NULL, m, m->query_port, m->query_count, query * 3 / 4);
+	}
+	fputs("\tupstream hb_ops {\n", r->to);
+	for (unsigned i = 0; i < r->topo->cell_count; i++)
+		for (unsigned k = 0; k < r->active[i]->query_count; k++)
+			fprintf(r->to, "\t\tserver %s:%u max_fails=1 fail_timeout=1s;\n",
+				r->active[i]->host, r->active[i]->query_port[k]);
+	fputs("\t}\n", r->to);
+}
+
+static void put_slots(const rendering *r)
+{
+	unsigned cells = r->topo->cell_count;
+
+	fputs("\t# Whom no slot is known of, any cell tells what is missing.\n"
+	      "\tsplit_clients $request_id $hb_any_cell {\n",
+		r->to);
+	for (unsigned i = 0; i + 1 < cells; i++)
+		fprintf(r->to, "\t\t%.2f%% %s;\n", 100.0 / cells, r->topo->cell[i].name);
+	fprintf(r->to,
+		"\t\t* %s;\n\t}\n\tmap_hash_max_size 4096;\n\tmap_hash_bucket_size 64;\n"
+		"\tmap $hb_slot $hb_cell {\n\t\tdefault $hb_any_cell;\n",
+		r->topo->cell[cells - 1].name);
+	for (unsigned slot = 0; slot < TOPOLOGY_SLOTS; slot++) {
+		const char *cell = topology_cell_of_slot(r->topo, slot)->name;
+
+		fprintf(r->to, "\t\t%03u %s;\n", slot, cell);
+		if (slot < 100)
+			fprintf(r->to, "\t\t%u %s;\n", slot, cell);
+	}
+	fputs("\t}\n", r->to);
+}
+
+static const struct {
+	const char *name, *when; /* nginx's statuses; NULL: chosen by the template */
+	int status;
+	err_t error;
+} problems[] = {
+	{"400", "400 494 501", 400, ERR_INVALID_REQUEST},
+	{"404", "403 404", 404, ERR_NOT_FOUND},
+	{"405", "405", 405, ERR_METHOD_NOT_ALLOWED},
+	{"413", "413", 413, ERR_BODY_TOO_LARGE},
+	{"414", "414", 414, ERR_INVALID_REQUEST},
+	{"429", "429", 429, ERR_RATE_LIMITED},
+	{"500", "500", 500, ERR_INTERNAL},
+	{"CELL_UNAVAILABLE", NULL, 503, ERR_CELL_UNAVAILABLE},
+	{"OUTCOME_UNKNOWN", NULL, 503, ERR_OUTCOME_UNKNOWN},
+};
+enum { PROBLEMS = sizeof(problems) / sizeof(problems[0]) };
+
+static void put_problem_text(const rendering *r, unsigned i, bool zh)
+{
+	char json[PROBLEM_BYTES], type[128];
+	err_t e = problems[i].error;
+	jw_t w;
+
+	snprintf(type, sizeof(type), PROBLEM_TYPE "%s", err_code(e));
+	jw_start_fixed(&w, json, sizeof(json));
+	jw_obj(&w, NULL);
+	jw_str(&w, "type", type);
+	jw_str(&w, "title", err_title(e));
+	jw_i64(&w, "status", problems[i].status);
+	jw_str(&w, "detail", err_title(e));
+	jw_str(&w, "code", err_code(e));
+	jw_bool(&w, "retryable", err_retryable(e));
+	jw_str(&w, "user_message", err_user_message(e, zh));
+	jw_str(&w, "request_id", "$request_id");
+	if (problems[i].status == 503)
+		jw_i64(&w, "retry_after_ms", RETRY_MS);
+	jw_obj_end(&w);
+	BUG_ON(jw_end(&w) == 0);
+	for (const char *s = json; *s; s++)
+		fprintf(r->to, "%s%c", *s == '\'' || *s == '\\' ? "\\" : "", *s);
+}
+
+static void put_problems(const rendering *r)
+{
+	for (unsigned i = 0; i < PROBLEMS; i++) {
+		fprintf(r->to, "\tmap $hb_zh $hb_problem_%s {\n\t\t1 '", problems[i].name);
+		put_problem_text(r, i, true);
+		fputs("';\n\t\tdefault '", r->to);
+		put_problem_text(r, i, false);
+		fputs("';\n\t}\n", r->to);
+	}
+}
+
+static void put_problem_locations(const rendering *r)
+{
+	static const char head[] = "\t\t\ttypes {\n\t\t\t}\n"
+				   "\t\t\tdefault_type application/problem+json;\n"
+				   "\t\t\tadd_header X-Request-Id $request_id always;\n";
+
+	for (unsigned i = 0; i < PROBLEMS; i++)
+		if (problems[i].when)
+			fprintf(r->to,
+				"\t\terror_page %s =%d /_problem/%s;\n"
+				"\t\tlocation = /_problem/%s {\n\t\t\tinternal;\n%s"
+				"\t\t\treturn %d $hb_problem_%s;\n\t\t}\n",
+				problems[i].when, problems[i].status, problems[i].name,
+				problems[i].name, head, problems[i].status, problems[i].name);
+	fprintf(r->to,
+		"\t\terror_page 502 503 504 =503 @unanswered;\n\t\tlocation @unanswered {\n%s"
+		"\t\t\tadd_header Retry-After %d always;\n\t\t\treturn 503 "
+		"$hb_unanswered;\n\t\t}\n",
+		head, RETRY_MS / 1000);
+}
+
+static bool seen_before(const routes_row *row)
+{
+	for (const routes_row *other = routes_table; other < row; other++)
+		if (!strcmp(other->pattern, row->pattern)) {
+			BUG_ON(other->program != row->program);
+			return true;
+		}
+	return false;
+}
+
+/* "{number}" becomes the captures $hb_number and $hb_tail, its last three digits. */
+static void put_pattern(const rendering *r, const char *pattern)
+{
+	const char *at = strstr(pattern, "{number}");
+
+	if (at)
+		fprintf(r->to,
+			"\t\tlocation ~ "
+			"\"^%.*s(?<hb_number>[0-9]{0,16}?(?<hb_tail>[0-9]{1,3}))%s$\" {\n",
+			(int)(at - pattern), pattern, at + strlen("{number}"));
+	else
+		fprintf(r->to, "\t\tlocation = %s {\n", pattern);
+}
+
+static const char *slot_of(const routes_row *row)
+{
+	switch (row->slot) {
+	case ROUTES_USER:
+		return "$hb_user_slot";
+	case ROUTES_PATH:
+	case ROUTES_CLAIM:
+		return "$hb_tail";
+	case ROUTES_ANY:
+		break;
+	}
+	return "\"\"";
+}
+
+static const char *upstream_of(const routes_row *row)
+{
+	if (row->program == ROUTES_QUERY)
+		return "query";
+	BUG_ON(row->program != ROUTES_CORE);
+	return row->slot == ROUTES_CLAIM && conf_b(verb_conf(), CONF_CLAIM_HASH) ? "claim" : "core";
+}
+
+static void put_locations(const rendering *r)
+{
+	bool demo = conf_b(verb_conf(), CONF_DEMO_LOGIN);
+
+	for (unsigned i = 0; i < ROUTES_COUNT; i++) {
+		const routes_row *row = &routes_table[i];
+
+		if (seen_before(row) || ((row->flags & ROUTE_DEMO) && !demo))
+			continue;
+		put_pattern(r, row->pattern);
+		fprintf(r->to,
+			"\t\t\tset $hb_slot %s;\n\t\t\tinclude %s/nginx/params.conf;\n"
+			"\t\t\tfastcgi_pass hb_${hb_cell}_%s;\n\t\t}\n",
+			slot_of(row), verb_share(), upstream_of(row));
+	}
+}
+
+static void put_user(const rendering *r)
+{
+	if (r->user)
+		fprintf(r->to, "user %s;\n", r->user);
+}
+static void put_workers(const rendering *r)
+{
+	fprintf(r->to, "%d", WORKERS);
+}
+static void put_state(const rendering *r)
+{
+	fputs(verb_state(), r->to);
+}
+static void put_share(const rendering *r)
+{
+	fputs(verb_share(), r->to);
+}
+static void put_host(const rendering *r)
+{
+	fputs(r->topo->nginx_host, r->to);
+}
+static void put_front(const rendering *r)
+{
+	fprintf(r->to, "%u", r->topo->front_port);
+}
+static void put_ops(const rendering *r)
+{
+	fprintf(r->to, "%u", r->topo->ops_port);
+}
+static void put_finance(const rendering *r)
+{
+	fprintf(r->to, "%u", r->topo->finance_port);
+}
+static void put_finance_fcgi(const rendering *r)
+{
+	fprintf(r->to, "%s:%u", r->topo->nginx_host, r->topo->finance_fcgi_port);
+}
+
+static const struct {
+	const char *name;
+	void (*put)(const rendering *r);
+} names[] = {
+	{"user", put_user},
+	{"workers", put_workers},
+	{"state", put_state},
+	{"share", put_share},
+	{"host", put_host},
+	{"front", put_front},
+	{"ops", put_ops},
+	{"finance", put_finance},
+	{"finance_fcgi", put_finance_fcgi},
+	{"upstreams", put_upstreams},
+	{"slots", put_slots},
+	{"problems", put_problems},
+	{"problem_locations", put_problem_locations},
+	{"locations", put_locations},
+};
+enum { NAMES = sizeof(names) / sizeof(names[0]) };
+
+static size_t put_name(const rendering *r, const char *at)
+{
+	size_t n = strspn(at + 1, "abcdefghijklmnopqrstuvwxyz_");
+
+	if (at[1 + n] != '@')
+		return 0;
+	for (unsigned i = 0; i < NAMES; i++)
+		if (strlen(names[i].name) == n && !memcmp(names[i].name, at + 1, n)) {
+			names[i].put(r);
+			return n + 2;
+		}
+	return 0;
+}
+
+static err_t fill_template(const rendering *r)
+{
+	char path[512], *text = calloc(1, TEMPLATE_BYTES);
+	FILE *f;
+
+	BUG_ON(!text);
+	snprintf(path, sizeof(path), "%s/nginx/hongbao.conf.in", verb_share());
+	f = fopen(path, "re");
+	if (!f || fread(text, 1, TEMPLATE_BYTES - 1, f) == 0) {
+		fprintf(stderr, "hbctl: cannot read %s\n", path);
+		free(text);
+		if (f)
+			fclose(f);
+		return ERR_CONFIG_INVALID;
+	}
+	fclose(f);
+	for (const char *at = text; *at;) {
+		size_t n = *at == '@' ? put_name(r, at) : 0;
+
+		if (n == 0)
+			fputc(*at++, r->to);
+		at += n;
+	}
+	free(text);
+	return ERR_OK;
+}
+
+/* The active site is where the record says the primary is; the topology only says where a cell
+ * starts its life. */
+static err_t find_active(rendering *r, bool offline)
+{
+	for (unsigned i = 0; i < r->topo->cell_count; i++) {
+		const topology_cell *cell = &r->topo->cell[i];
+		control_record record;
+		err_t e = offline ? ERR_OK : control_get(verb_control(), cell->name, &record);
+
+		if (e != ERR_OK)
+			return e;
+		r->active[i] = topology_member_at(cell, offline ? cell->active : record.primary);
+		if (!r->active[i] || !r->active[i]->core_count || !r->active[i]->query_count) {
+			fprintf(stderr, "hbctl: cell %s has no programs at its active site\n",
+				cell->name);
+			return ERR_CONFIG_INVALID;
+		}
+	}
+	return ERR_OK;
+}
+
+static err_t render(const char *out, const char *user, bool offline)
+{
+	rendering r = {.topo = verb_topology(), .user = user};
+	char *text = NULL;
+	size_t n = 0;
+	err_t e = find_active(&r, offline);
+
+	if (e != ERR_OK)
+		return e;
+	r.to = open_memstream(&text, &n);
+	BUG_ON(!r.to);
+	e = fill_template(&r);
+	BUG_ON(fclose(r.to) != 0);
+	if (e == ERR_OK && out)
+		e = verb_write_file(out, text, n);
+	else if (e == ERR_OK)
+		fwrite(text, 1, n, stdout);
+	free(text);
+	return e;
+}
+
+static bool nginx_accepts(const char *path)
+{
+	char *const argv[] = {
+		"nginx", "-t", "-q", "-e", "stderr", "-c", (char *)(uintptr_t)path, NULL};
+	pid_t pid;
+	int status;
+
+	return posix_spawnp(&pid, "nginx", NULL, NULL, argv, environ) == 0 &&
+	       waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static bool reload_running(void)
+{
+	char path[512], comm[32] = "";
+	long pid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/run/nginx.pid", verb_state());
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%ld", &pid) != 1)
+		pid = 0;
+	if (f)
+		fclose(f);
+	snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
+	f = pid > 1 ? fopen(path, "re") : NULL;
+	if (f && !fgets(comm, sizeof(comm), f))
+		comm[0] = 0;
+	if (f)
+		fclose(f);
+	return !strncmp(comm, "nginx", 5) && kill((pid_t)pid, SIGHUP) == 0;
+}
+
+/* What nginx refuses never replaces the file that runs. */
+static int reload(const char *out, const char *user, bool offline)
+{
+	char beside[512];
+	err_t e;
+
+	if ((size_t)snprintf(beside, sizeof(beside), "%s.next", out) >= sizeof(beside))
+		return verb_fail(ERR_CONFIG_INVALID, "%s", out);
+	e = render(beside, user, offline);
+	if (e != ERR_OK)
+		return verb_fail(e, "nginx render");
+	if (!nginx_accepts(beside)) {
+		fprintf(stderr, "hbctl: nginx refuses %s; nothing changed\n", beside);
+		return VERB_REFUSED;
+	}
+	if (rename(beside, out) != 0) {
+		fprintf(stderr, "hbctl: cannot rename to %s: %s\n", out, strerror(errno));
+		return VERB_FAILED;
+	}
+	if (!reload_running()) {
+		fprintf(stderr, "hbctl: %s is written, but no nginx runs from %s\n", out,
+			verb_state());
+		return VERB_PARTLY;
+	}
+	return VERB_DONE;
+}
+
+int nginx_verb(int argc, char **argv)
+{
+	static const struct option options[] = {{"out", required_argument, NULL, 'f'},
+		{"user", required_argument, NULL, 'u'}, {"offline", no_argument, NULL, 'l'},
+		{NULL, 0, NULL, 0}};
+	const char *out = NULL, *user = NULL;
+	bool offline = false, reloads = !strcmp(argv[0], "reload");
+	int got;
+	err_t e;
+
+	while ((got = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (got == 'f')
+			out = optarg;
+		else if (got == 'u')
+			user = optarg;
+		else if (got == 'l')
+			offline = true;
+		else
+			return VERB_USAGE;
+	}
+	if (optind != argc || (reloads && !out))
+		return verb_usage(
+			"nginx render [--out FILE] [--user NAME] [--offline] | nginx reload "
+			"--out FILE [--user NAME]");
+	if (reloads)
+		return reload(out, user, offline);
+	e = render(out, user, offline);
+	return e == ERR_OK ? VERB_DONE : verb_fail(e, "nginx render");
+}

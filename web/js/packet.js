@@ -1,0 +1,103 @@
+import { claim, cover, pause } from './api.js';
+import { h, toast, when, yuan } from './dom.js';
+import { lang, t } from './i18n.js';
+
+const sealed = { exhausted: 'exhausted', expired: 'expired', refunding: 'refunding', closed: 'closed' };
+
+function face(data, ...children) {
+	return h('section.cover', { 'data-state': data.packet.state },
+		h('p.from', {}, t('from', data.sender.uid)),
+		h('p.greeting', {}, data.packet.greeting || t('greeting_hint')),
+		...children);
+}
+
+function footer(data) {
+	const mine = data.sender.uid === localStorage.getItem('hb-uid');
+	return [
+		h('p.soft', {}, t('expires', when(data.packet.expires_at, lang))),
+		data.my_claim || mine ? h('a.second', { href: `#/packet/${data.packet.id}/details` }, t('details')) : null,
+		h('button.second', { type: 'button', onclick: async () => {
+			await navigator.clipboard.writeText(location.href);
+			toast(t('copied'));
+		} }, t('share')),
+	].filter(Boolean);
+}
+
+function won(data, my) {
+	return [face(data,
+		h('p.money-won', { 'data-amount': String(my.amount.amount) }, yuan(my.amount)),
+		h('p', { class: 'transfer', 'data-transfer': my.transfer_state }, t(my.transfer_state === 'pending' ? 'arriving' : 'arrived')),
+		h('p', {}, h('a', { href: `#/packet/${data.packet.id}/details` }, t('details')))), ...footer(data)];
+}
+
+// Shows the amount at once, and looks again a few times until the transfer has arrived.
+async function follow(ctx, data, my) {
+	ctx.main.replaceChildren(...won(data, my));
+	for (let wait = 400; my.transfer_state === 'pending' && wait < 20000 && ctx.alive(); wait *= 1.7) {
+		await pause(wait);
+		const next = await cover(data.packet.id).catch(() => null);
+		if (next && next.my_claim && ctx.alive()) {
+			data = next;
+			my = next.my_claim;
+			ctx.main.replaceChildren(...won(data, my));
+		}
+	}
+}
+
+async function waitForPayment(ctx, data) {
+	const pay = localStorage.getItem(`hb-cashier-${data.packet.id}`);
+	ctx.main.replaceChildren(face(data, h('p.money-won', {}, yuan(data.packet.total)), h('p', {}, t('unpaid')),
+		h('p', {}, t('waiting_pay'))), ...(pay ? [h('a.primary', { href: pay }, t('pay_now'))] : []));
+	for (;;) {
+		await pause(data.poll_after_ms * (1 + Math.random() * 0.2));
+		if (!ctx.alive())
+			return null;
+		try {
+			data = await cover(data.packet.id);
+		} catch (problem) {
+			if (!problem.retryable)
+				throw problem;
+			await pause(problem.retryAfterMs || 1000);
+			continue;
+		}
+		if (data.packet.state !== 'unpaid')
+			return data;
+	}
+}
+
+function closedFace(data, text) {
+	return [face(data, h('p.money-won', {}, '—'), h('p', { 'data-outcome': '' }, text)), ...footer(data)];
+}
+
+export async function packetView(ctx) {
+	const [id] = ctx.args;
+	let data = await cover(id);
+	if (data.packet.state === 'unpaid')
+		data = await waitForPayment(ctx, data);
+	if (!data)
+		return null;
+	if (data.my_claim) {
+		follow(ctx, data, data.my_claim);
+		return null;
+	}
+	if (sealed[data.packet.state])
+		return closedFace(data, t(sealed[data.packet.state]));
+
+	const coin = h('button.coin', { type: 'button', 'aria-label': t('open_label') }, t('open'));
+	coin.addEventListener('click', async () => {
+		coin.disabled = true;
+		coin.classList.add('turning');
+		try {
+			const result = await claim(id);
+			if (result.claim)
+				await follow(ctx, data, result.claim);
+			else
+				ctx.main.replaceChildren(...closedFace(data, t(result.outcome)));
+		} catch (problem) {
+			toast(problem.message);
+			coin.disabled = false;
+			coin.classList.remove('turning');
+		}
+	});
+	return [face(data, coin, h('p', {}, `${data.packet.remaining_count}/${data.packet.count}`)), ...footer(data)];
+}

@@ -1,0 +1,34 @@
+import { h } from './dom.js';
+import { commitment, seedHash, shares } from './fairness.js';
+
+const form = document.getElementById('form');
+const result = document.getElementById('result');
+const yuan = (fen) => `¥${fen / 100n}.${String(fen % 100n).padStart(2, '0')}`;
+
+async function verify() {
+	const value = (name) => form.elements[name].value.trim();
+	const input = {
+		seed: value('seed'), packet: value('packet'), total: value('total'), count: Number(value('count')),
+		split: value('split'), nonce: form.elements.nonce.value,
+	};
+	result.hidden = false;
+	try {
+		const fen = await shares(input);
+		const same = await commitment(input) === value('commitment').toLowerCase();
+		result.replaceChildren(
+			h(same ? 'p.ok' : 'p.bad', { 'data-verdict': same ? 'ok' : 'mismatch' },
+				same ? '✓ 与承诺一致 The commitment matches' : '✗ 与承诺不符 The commitment does not match'),
+			h('p.soft', {}, '种子哈希 Seed hash'), h('p.mono', { 'data-seed-hash': '' }, await seedHash(input.seed)),
+			h('ol', { 'data-shares': fen.join(',') }, fen.map((amount) => h('li.money', {}, yuan(amount)))));
+	} catch {
+		result.replaceChildren(h('p.bad', { 'data-verdict': 'invalid' }, '输入无效 The input is not valid'));
+	}
+}
+
+form.addEventListener('submit', (e) => { e.preventDefault(); verify(); });
+const given = new URLSearchParams(location.hash.slice(1));
+for (const [name, value] of given)
+	if (form.elements[name])
+		form.elements[name].value = value;
+if (given.get('seed'))
+	verify();

@@ -1,0 +1,14 @@
+/* What finance called back about was stored by hb-core; here it takes effect, by the very function
+ * that check and sweep use. An event that contradicts its order is parked for a person to look at.
+ */
+#include "base/clk.h"
+#include "workers/role.h"
+
+err_t callback_handle(worker_t *w, const outbox_events *events)
+{
+	err_t err = ERR_OK;
+	for (size_t i = 0; i < events->count && err == ERR_OK; i++)
+		err = orders_event_handle(
+			&w->desk, events->event[i].no, events->event[i].event_id, clk_wall_ms());
+	return err;
+}

@@ -1,0 +1,52 @@
+/* The delivery limit only counts consumers that died or lost their connection, since a message that
+ * fails is held and not given back (consume.c); so it is high: it stops a message that kills its
+ * consumer every time, and no outage reaches it. */
+#include "workers/queue.h"
+
+#include <stdio.h>
+
+static const struct {
+	const char *suffix;
+	outbox_kind event;
+} rows[QUEUE_COUNT] = {
+#define QUEUE(id, suffix, event) [QUEUE_##id] = {suffix, event},
+	QUEUE_ROWS
+#undef QUEUE
+};
+
+outbox_kind queue_event(queue_id q)
+{
+	BUG_ON(q >= QUEUE_COUNT);
+	return rows[q].event;
+}
+
+void queue_name(queue_id q, const char *cell, char out[QUEUE_NAME_BYTES])
+{
+	BUG_ON(q >= QUEUE_COUNT);
+	int n = snprintf(out, QUEUE_NAME_BYTES, "%s.%s", cell, rows[q].suffix);
+	BUG_ON(n <= 0 || n >= QUEUE_NAME_BYTES);
+}
+
+static err_t declare(mq_t *mq, const conf_t *conf, queue_id q, const char *cell)
+{
+	char name[QUEUE_NAME_BYTES];
+	queue_name(q, cell, name);
+	return mq_declare(mq, name, conf_i(conf, CONF_MQ_MAX_LENGTH), QUEUE_DELIVERIES);
+}
+
+err_t queue_declare(mq_t *mq, const conf_t *conf, queue_id q, const char *cell)
+{
+	err_t err = declare(mq, conf, QUEUE_PARKED, cell);
+	return err == ERR_OK ? declare(mq, conf, q, cell) : err;
+}
+
+err_t queue_declare_all(
+	mq_t *mq, const conf_t *conf, const topology_t *topo, const topology_cell *own)
+{
+	err_t err = ERR_OK;
+	for (queue_id q = 0; q < QUEUE_COUNT && err == ERR_OK; q++)
+		err = declare(mq, conf, q, own->name);
+	for (unsigned c = 0; c < topo->cell_count && err == ERR_OK; c++)
+		err = queue_declare(mq, conf, QUEUE_INBOX, topo->cell[c].name);
+	return err;
+}

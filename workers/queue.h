@@ -1,0 +1,38 @@
+/* queue: the queues of a cell, one row each, and which events go to which of them. Everybody who
+ * declares a queue goes by these rows, because RabbitMQ refuses a second declaration that differs.
+ */
+#ifndef HB_WORKERS_QUEUE_H
+#define HB_WORKERS_QUEUE_H
+
+#include "base/conf.h"
+#include "domain/outbox.h"
+#include "domain/topology.h"
+#include "store/mq.h"
+
+/* QUEUE(id, suffix, event kind). To `parked` RabbitMQ moves what has used up its deliveries. */
+#define QUEUE_ROWS                                                                                 \
+	QUEUE(TRANSFER, "transfer", OUTBOX_CLAIMS)                                                 \
+	QUEUE(INBOX, "inbox", OUTBOX_CLAIMS)                                                       \
+	QUEUE(REFUND, "refund", OUTBOX_REFUND)                                                     \
+	QUEUE(CALLBACK, "callback", OUTBOX_CALLBACK)                                               \
+	QUEUE(PARKED, "parked", 0)
+
+typedef enum {
+#define QUEUE(id, suffix, event) QUEUE_##id,
+	QUEUE_ROWS
+#undef QUEUE
+		QUEUE_COUNT
+} queue_id;
+
+enum { QUEUE_NAME_BYTES = 24, QUEUE_DELIVERIES = 100 };
+
+outbox_kind queue_event(queue_id q);
+/* "A.transfer". */
+void queue_name(queue_id q, const char *cell, char out[QUEUE_NAME_BYTES]);
+/* With the cell's `parked`, where its messages may end. */
+err_t queue_declare(mq_t *mq, const conf_t *conf, queue_id q, const char *cell) MUST_CHECK;
+/* Everything that the relay of `own` publishes to: its own queues and every cell's inbox. */
+err_t queue_declare_all(
+	mq_t *mq, const conf_t *conf, const topology_t *topo, const topology_cell *own) MUST_CHECK;
+
+#endif

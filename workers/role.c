@@ -1,0 +1,13 @@
+/* What handlers and loops of several roles share. */
+#include "workers/role.h"
+
+err_t role_transact(worker_t *w, db_tx_fn fn, void *ctx)
+{
+	return db_transact(w->db, (unsigned)conf_i(w->p->conf, CONF_DB_TX_TRIES), fn, ctx);
+}
+
+err_t role_submit(worker_t *w, finance_kind kind, uint64_t order_no)
+{
+	err_t err = orders_submit(&w->desk, kind, order_no);
+	return err == ERR_FINANCE_UNAVAILABLE || err == ERR_ORDER_CONFLICT ? ERR_OK : err;
+}

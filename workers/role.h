@@ -1,0 +1,52 @@
+/* role: what a hb-worker can be, one row of a table each (hb_worker.c). A role is the consumer of
+ * one of the cell's queues, or a loop of its own. A process runs one role in one or more threads,
+ * which share nothing but the pool. */
+#ifndef HB_WORKERS_ROLE_H
+#define HB_WORKERS_ROLE_H
+
+#include "domain/numbers.h"
+#include "domain/orders.h"
+#include "domain/program.h"
+#include "workers/queue.h"
+
+typedef struct worker worker_t;
+
+/* Handles one message; done when its effects are committed. Each may come again, also after it was
+ * done. What the errors mean to the consumer is in consume.h. */
+typedef err_t (*role_handler)(worker_t *w, const outbox_events *events);
+/* Runs until life_stopping(). */
+typedef void (*role_loop)(worker_t *w);
+
+typedef struct {
+	const char *name;
+	role_loop loop;
+	role_handler handler; /* of a consumer, whose loop is consume_run */
+	queue_id queue;       /* of a consumer */
+	bool waits;           /* for finance: worker.threads threads, else one */
+	const char *help;
+} role_row;
+
+/* One thread's share of the process. */
+struct worker {
+	const role_row *role;
+	const program_t *p;
+	db_pool_t *db;
+	numbers_t *numbers;
+	orders_desk desk; /* with this thread's client of finance */
+};
+
+void consume_run(worker_t *w);
+void relay_run(worker_t *w);
+void sweep_run(worker_t *w);
+void heartbeat_run(worker_t *w);
+err_t transfer_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
+err_t refund_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
+err_t callback_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
+err_t inbox_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
+
+/* A transaction with the configured number of tries. */
+err_t role_transact(worker_t *w, db_tx_fn fn, void *ctx) MUST_CHECK;
+/* orders_submit, after whose failure at finance the order is left to callback, check and sweep. */
+err_t role_submit(worker_t *w, finance_kind kind, uint64_t order_no) MUST_CHECK;
+
+#endif
