@@ -7,7 +7,8 @@
 enum {
 	CURSOR_KEYS = 2,
 	CURSOR_TAG_BYTES = 16,
-	CURSOR_BYTES = CURSOR_KEYS * 8 + CURSOR_TAG_BYTES,
+	CURSOR_KEY_BYTES = CURSOR_KEYS * 8,
+	CURSOR_BYTES = CURSOR_KEY_BYTES + CURSOR_TAG_BYTES,
 	CURSOR_TEXT_BYTES = CURSOR_BYTES * 4 / 3 + 4,
 };
 static const char cursor_purpose[] = "cursor";
@@ -37,7 +38,7 @@ static void cursor_bind(const app_call_t *c, const uint8_t *keys, cursor_ad *ad)
 	cursor_put(ad->bytes + 8, c->route->id);
 	cursor_put(ad->bytes + 16, c->number);
 	ad->part[0] = (keys_part){ad->bytes, sizeof(ad->bytes)};
-	ad->part[1] = (keys_part){keys, CURSOR_KEYS * 8};
+	ad->part[1] = (keys_part){keys, CURSOR_KEY_BYTES};
 }
 
 static err_t cursor_open(const app_call_t *c, const char *text, cursor_t *at)
@@ -48,7 +49,7 @@ static err_t cursor_open(const app_call_t *c, const char *text, cursor_t *at)
 	if (!parse_b64(text, strlen(text), raw, sizeof(raw), &got) || got != sizeof(raw))
 		return ERR_CURSOR_INVALID;
 	cursor_bind(c, raw, &ad);
-	if (!keys_tag_ok(c->app->p->seal_keys, cursor_purpose, ad.part, 2, raw + CURSOR_KEYS * 8))
+	if (!keys_tag_ok(c->app->p->seal_keys, cursor_purpose, ad.part, 2, raw + CURSOR_KEY_BYTES))
 		return ERR_CURSOR_INVALID;
 	at->given = true;
 	for (unsigned i = 0; i < CURSOR_KEYS; i++)
@@ -88,7 +89,7 @@ void cursor_write(app_call_t *c, bool more, uint64_t key0, uint64_t key1)
 	cursor_put(raw, key0);
 	cursor_put(raw + 8, key1);
 	cursor_bind(c, raw, &ad);
-	keys_tag(c->app->p->seal_keys, cursor_purpose, ad.part, 2, raw + CURSOR_KEYS * 8);
+	keys_tag(c->app->p->seal_keys, cursor_purpose, ad.part, 2, raw + CURSOR_KEY_BYTES);
 	parse_to_b64(raw, sizeof(raw), text, sizeof(text));
 	jw_str(&c->r->out, "next_cursor", text);
 }

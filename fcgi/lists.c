@@ -1,6 +1,6 @@
-/* Why: both lists live in the user's own cell: what they sent by its numbers, what they received by
- * time, because the numbers of claims come from the senders' cells and do not rise together. One
- * row more than a page tells whether there is more. */
+/* Why: both lists live in the user's own cell and go by time, newest first: numbers do not rise with
+ * time over several processes and cells, since each leases blocks of its own. One row more than a
+ * page tells whether there is more. */
 #include "domain/packet.h"
 #include "fcgi/cursor.h"
 #include "fcgi/handlers.h"
@@ -20,8 +20,8 @@ err_t handle_sent(app_call_t *c)
 	e = db_pool_take(c->app->db, &db);
 	if (e != ERR_OK)
 		return e;
-	e = packet_list_sent(
-		db, c->uid, at.given ? at.key[0] : INT64_MAX, at.limit + 1, row, &count);
+	e = packet_list_sent(db, c->uid, at.given ? (int64_t)at.key[0] : INT64_MAX,
+		at.given ? at.key[1] : INT64_MAX, at.limit + 1, row, &count);
 	db_pool_give(c->app->db, &db);
 	if (e != ERR_OK)
 		return e;
@@ -33,7 +33,8 @@ err_t handle_sent(app_call_t *c)
 	for (unsigned i = 0; i < shown; i++)
 		views_packet(w, NULL, &row[i], c->now_ms, VIEWS_COUNTS);
 	jw_arr_end(w);
-	cursor_write(c, more, shown ? row[shown - 1].packet_id : 0, 0);
+	const packet_row *last = shown ? &row[shown - 1] : NULL;
+	cursor_write(c, more, last ? (uint64_t)last->created_at_ms : 0, last ? last->packet_id : 0);
 	jw_obj_end(w);
 	return ERR_OK;
 }

@@ -352,7 +352,7 @@ static bool match_segment(call_t *c, const char *name, size_t name_len, const ch
 		c->kind = finance_kind_named(copy);
 		return plural && c->kind != 0;
 	}
-	strcpy(copy + n, "T00:00:00Z");
+	snprintf(copy + n, sizeof copy - n, "T00:00:00Z");
 	if (n != strlen("2026-11-22") || clk_parse_rfc3339(copy, &at_ms) != ERR_OK)
 		return false;
 	c->day = at_ms / DAY_MS;

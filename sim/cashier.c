@@ -64,7 +64,7 @@ static bool token_ok(const api_t *a, uint64_t order_no, const char *hex)
 {
 	uint8_t tag[TAG_BYTES];
 	keys_part part = {&order_no, sizeof order_no};
-	return hex && strlen(hex) == 2 * TAG_BYTES && parse_hex(hex, sizeof tag, tag) &&
+	return hex && strlen(hex) == 2 * sizeof tag && parse_hex(hex, sizeof tag, tag) &&
 	       keys_tag_ok(a->keys, "cashier", &part, 1, tag);
 }
 

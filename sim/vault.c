@@ -103,7 +103,7 @@ static bool plain(sqlite3 *db, const char *sql)
 static bool conn_open(vault_conn *c, const vault_conf *conf)
 {
 	c->conf = conf;
-	c->stmt = calloc(conf->sql_count, sizeof *c->stmt);
+	c->stmt = calloc(conf->sql_count, sizeof(sqlite3_stmt *));
 	BUG_ON(!c->stmt);
 	if (sqlite3_open_v2(conf->path, &c->db,
 		    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,

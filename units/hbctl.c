@@ -29,8 +29,8 @@ static const struct {
 	{"nginx", "render", nginx_verb, "[--out FILE] [--user NAME] [--offline]",
 		"nginx's configuration from topology, routes and control records (--offline: "
 		"without)"},
-	{"nginx", "reload", nginx_verb, "--out FILE [--user NAME]",
-		"render FILE, have nginx check it, and reload the nginx that runs it"},
+	{"nginx", "reload", nginx_verb, "[--out FILE] [--user NAME]",
+		"render, have nginx check it, and reload the one that runs (FILE: etc/nginx.conf)"},
 	{"config", "check", config_verb, "", "read the configuration and the topology"},
 	{"config", "show", config_verb, "", "every option with the value in force"},
 	{"config", "markdown", config_verb, "", "the table of docs/config.md"},

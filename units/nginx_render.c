@@ -19,7 +19,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WORKERS = 2, TEMPLATE_BYTES = 1 << 18, PROBLEM_BYTES = 4096, RETRY_MS = 1000 };
+enum {
+	WORKERS = 2,
+	TEMPLATE_BYTES = 1 << 18,
+	PROBLEM_BYTES = 4096,
+	RETRY_MS = 1000,
+	DEMO_USERS = 6,
+	DEMO_FIRST_UID = 1000
+};
 #define PROBLEM_TYPE "https://hongbao.example/problems/" /* as lib/http says it */
 
 extern char **environ;
@@ -28,7 +35,7 @@ typedef struct {
 	FILE *to;
 	const topology_t *topo;
 	const topology_member *active[TOPOLOGY_CELLS_MAX];
-	const char *user; /* of nginx's workers; NULL: nginx's default */
+	const char *user; /* of nginx's workers; NULL or "": nginx's default */
 } rendering;
 
 /* Idle connections that each of nginx's workers may keep to programs with so many accept threads,
@@ -93,7 +100,7 @@ static void put_slots(const rendering *r)
 	for (unsigned i = 0; i + 1 < cells; i++)
 		fprintf(r->to, "\t\t%.2f%% %s;\n", 100.0 / cells, r->topo->cell[i].name);
 	fprintf(r->to,
-		"\t\t* %s;\n\t}\n\tmap_hash_max_size 4096;\n\tmap_hash_bucket_size 64;\n"
+		"\t\t* %s;\n\t}\n"
 		"\tmap $hb_slot $hb_cell {\n\t\tdefault $hb_any_cell;\n",
 		r->topo->cell[cells - 1].name);
 	for (unsigned slot = 0; slot < TOPOLOGY_SLOTS; slot++) {
@@ -245,7 +252,7 @@ static void put_locations(const rendering *r)
 
 static void put_user(const rendering *r)
 {
-	if (r->user)
+	if (r->user && *r->user)
 		fprintf(r->to, "user %s;\n", r->user);
 }
 static void put_workers(const rendering *r)
@@ -276,6 +283,39 @@ static void put_finance(const rendering *r)
 {
 	fprintf(r->to, "%u", r->topo->finance_port);
 }
+/* What the demo's page cannot know: users of each cell, and where finance is. */
+static void put_demo(const rendering *r)
+{
+	char json[2048];
+	char url[128];
+	jw_t w;
+
+	if (!conf_b(verb_conf(), CONF_DEMO_LOGIN))
+		return;
+	snprintf(url, sizeof(url), "http://%s:%u", r->topo->nginx_host, r->topo->finance_port);
+	jw_start_fixed(&w, json, sizeof(json));
+	jw_obj(&w, NULL);
+	jw_obj(&w, "users");
+	for (unsigned i = 0; i < r->topo->cell_count; i++) {
+		unsigned found = 0;
+		jw_arr(&w, r->topo->cell[i].name);
+		for (unsigned slot = 1; slot < TOPOLOGY_SLOTS && found < DEMO_USERS; slot++)
+			if (r->topo->slot_cell[slot] == (int8_t)i) {
+				jw_id(&w, NULL, DEMO_FIRST_UID + slot);
+				found++;
+			}
+		jw_arr_end(&w);
+	}
+	jw_obj_end(&w);
+	jw_str(&w, "finance_url", url);
+	jw_obj_end(&w);
+	BUG_ON(jw_end(&w) == 0);
+	fprintf(r->to,
+		"\t\tlocation = /demo.json {\n\t\t\tdefault_type application/json;\n"
+		"\t\t\treturn 200 '%s';\n\t\t}\n",
+		json);
+}
+
 static void put_finance_fcgi(const rendering *r)
 {
 	fprintf(r->to, "%s:%u", r->topo->nginx_host, r->topo->finance_fcgi_port);
@@ -299,6 +339,7 @@ static const struct {
 	{"problems", put_problems},
 	{"problem_locations", put_problem_locations},
 	{"locations", put_locations},
+	{"demo", put_demo},
 };
 enum { NAMES = sizeof(names) / sizeof(names[0]) };
 
@@ -385,15 +426,19 @@ static err_t render(const char *out, const char *user, bool offline)
 	return e;
 }
 
+/* nginx takes relative paths as its own. */
 static bool nginx_accepts(const char *path)
 {
-	char *const argv[] = {
-		"nginx", "-t", "-q", "-e", "stderr", "-c", (char *)(uintptr_t)path, NULL};
+	char *whole = realpath(path, NULL);
+	char *const argv[] = {"nginx", "-t", "-q", "-e", "stderr", "-c", whole, NULL};
 	pid_t pid;
-	int status;
+	int status = -1;
 
-	return posix_spawnp(&pid, "nginx", NULL, NULL, argv, environ) == 0 &&
-	       waitpid(pid, &status, 0) == pid && status == 0;
+	if (whole && posix_spawnp(&pid, "nginx", NULL, NULL, argv, environ) == 0 &&
+		waitpid(pid, &status, 0) != pid)
+		status = -1;
+	free(whole);
+	return status == 0;
 }
 
 static bool reload_running(void)
@@ -449,7 +494,8 @@ int nginx_verb(int argc, char **argv)
 	static const struct option options[] = {{"out", required_argument, NULL, 'f'},
 		{"user", required_argument, NULL, 'u'}, {"offline", no_argument, NULL, 'l'},
 		{NULL, 0, NULL, 0}};
-	const char *out = NULL, *user = NULL;
+	char running[512];
+	const char *out = NULL, *user = getenv("HB_NGINX_USER");
 	bool offline = false, reloads = !strcmp(argv[0], "reload");
 	int got;
 	err_t e;
@@ -464,12 +510,13 @@ int nginx_verb(int argc, char **argv)
 		else
 			return VERB_USAGE;
 	}
-	if (optind != argc || (reloads && !out))
+	if (optind != argc)
 		return verb_usage(
 			"nginx render [--out FILE] [--user NAME] [--offline] | nginx reload "
 			"--out FILE [--user NAME]");
+	snprintf(running, sizeof(running), "%s/etc/nginx.conf", verb_state());
 	if (reloads)
-		return reload(out, user, offline);
+		return reload(out ? out : running, user, offline);
 	e = render(out, user, offline);
 	return e == ERR_OK ? VERB_DONE : verb_fail(e, "nginx render");
 }

@@ -23,6 +23,7 @@ err_t cfg_fail(
 		snprintf(why, CFG_WHY_BYTES, "%s: ", path);
 	n = strlen(why);
 	va_start(ap, fmt);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is right above */
 	vsnprintf(why + n, CFG_WHY_BYTES - n, fmt, ap);
 	va_end(ap);
 	return ERR_CONFIG_INVALID;
@@ -122,46 +123,45 @@ static err_t cfg_scan(const char *path, const char *text, char why[CFG_WHY_BYTES
 	return ERR_OK;
 }
 
-static err_t cfg_slurp(const char *path, char why[CFG_WHY_BYTES], char **text)
+/* The whole file, zero-terminated, or NULL and *wrong. */
+static char *cfg_slurp(const char *path, const char **wrong)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	err_t e = ERR_OK;
-	char *buf = NULL;
+	char *buf = malloc(CFG_FILE_BYTES + 1);
 	size_t len = 0;
 	ssize_t n = 1;
 
-	if (fd < 0)
-		return cfg_fail(why, path, NULL, "%s", strerror(errno));
-	buf = malloc(CFG_FILE_BYTES + 1);
 	BUG_ON(!buf);
-	while (n > 0 && len <= CFG_FILE_BYTES) {
+	while (fd >= 0 && n > 0 && len <= CFG_FILE_BYTES) {
 		n = read(fd, buf + len, CFG_FILE_BYTES + 1 - len);
 		if (n > 0)
 			len += (size_t)n;
 	}
-	if (n < 0)
-		e = cfg_fail(why, path, NULL, "%s", strerror(errno));
+	*wrong = NULL;
+	if (fd < 0 || n < 0)
+		*wrong = strerror(errno);
 	else if (len > CFG_FILE_BYTES)
-		e = cfg_fail(why, path, NULL, "larger than %d bytes", CFG_FILE_BYTES);
+		*wrong = "the file is larger than 1 MB";
 	else if (memchr(buf, 0, len))
-		e = cfg_fail(why, path, NULL, "a zero byte in the text");
-	close(fd);
-	if (e) {
+		*wrong = "a zero byte in the text";
+	if (fd >= 0)
+		close(fd);
+	if (*wrong) {
 		free(buf);
-		return e;
+		return NULL;
 	}
 	buf[len] = '\0';
-	*text = buf;
-	return ERR_OK;
+	return buf;
 }
 
 err_t cfg_read(const char *path, char why[CFG_WHY_BYTES], config_t *out)
 {
-	char *text = NULL;
-	err_t e = cfg_slurp(path, why, &text);
+	const char *wrong;
+	char *text = cfg_slurp(path, &wrong);
+	err_t e;
 
-	if (e)
-		return e;
+	if (!text)
+		return cfg_fail(why, path, NULL, "%s", wrong);
 	e = cfg_scan(path, text, why);
 	if (e)
 		goto out;

@@ -160,11 +160,13 @@ static err_t conf_read_group(conf_reader *rd, const config_setting_t *group, con
 static err_t conf_check(const conf_t *c, const char *path, char why[256])
 {
 	static const char *const levels[] = {"debug", "info", "warn", "error"};
-	bool level = false;
+	const char *level = c->text[CONF_LOG_LEVEL];
+	bool known = false;
 
+	BUG_ON(!level);
 	for (unsigned i = 0; i < sizeof(levels) / sizeof(*levels); i++)
-		level |= !strcmp(c->text[CONF_LOG_LEVEL], levels[i]);
-	if (!level)
+		known |= !strcmp(level, levels[i]);
+	if (!known)
 		return cfg_fail(why, path, NULL, "log.level must be debug, info, warn or error");
 	for (unsigned i = 0; i < sizeof(conf_ordered) / sizeof(*conf_ordered); i++) {
 		conf_id low = conf_ordered[i].low, high = conf_ordered[i].high;
@@ -321,7 +323,7 @@ void conf_print_file(const conf_t *c, FILE *to)
 		const conf_row *r = &conf_table[i];
 		size_t group = strcspn(r->name, ".");
 
-		if (open != group || strncmp(r->name, conf_table[i - 1].name, group + 1)) {
+		if (open != group || strncmp(r->name, conf_table[i - 1].name, group + 1) != 0) {
 			if (open)
 				fputs("};\n\n", to);
 			fprintf(to, "%.*s = {\n", (int)group, r->name);

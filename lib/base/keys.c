@@ -77,18 +77,18 @@ static const char *keys_slurp(const char *path, char text[KEYS_FILE_BYTES + 1])
 	const char *wrong = NULL;
 	struct stat st;
 	ssize_t n;
+	bool known;
 
 	if (fd < 0)
 		return strerror(errno);
-	if (fstat(fd, &st) < 0)
-		wrong = strerror(errno);
-	else if (!S_ISREG(st.st_mode))
+	known = !fstat(fd, &st);
+	if (known && !S_ISREG(st.st_mode))
 		wrong = "not a plain file";
-	else if (st.st_mode & 07777 & ~0400u)
+	else if (known && (st.st_mode & 07777 & ~0400u))
 		wrong = "the mode is wider than 0400";
-	else if (st.st_size > KEYS_FILE_BYTES)
+	else if (known && st.st_size > KEYS_FILE_BYTES)
 		wrong = "the file is too large";
-	else if ((n = read(fd, text, KEYS_FILE_BYTES)) < 0)
+	else if (!known || (n = read(fd, text, KEYS_FILE_BYTES)) < 0)
 		wrong = strerror(errno);
 	else
 		text[n] = '\0';
@@ -201,7 +201,8 @@ static void keys_subkey(
 	size_t n = strlen(purpose);
 
 	BUG_ON(!n || n > sizeof(context));
-	memcpy(context, purpose, n);
+	for (size_t i = 0; i < n; i++)
+		context[i] = purpose[i];
 	if (crypto_kdf_derive_from_key(out, KEYS_BYTES, use, context, k->key))
 		err_bug(__FILE__, __LINE__, "crypto_kdf_derive_from_key");
 }

@@ -17,7 +17,6 @@ static struct {
 	pthread_once_t once;
 	int fd;
 	atomic_bool stopping, started;
-	pthread_t thread;
 	life_fn on_stop;
 	void *ctx;
 } life = {.once = PTHREAD_ONCE_INIT, .fd = -1};
@@ -84,6 +83,7 @@ err_t life_start(life_fn on_stop, void *ctx)
 	/* Faults of our own code must kill us where they happen. */
 	static const int faults[] = {
 		SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGSTOP, SIGKILL};
+	pthread_t thread;
 	sigset_t set;
 
 	BUG_ON(atomic_load(&life.started));
@@ -95,9 +95,9 @@ err_t life_start(life_fn on_stop, void *ctx)
 	life.on_stop = on_stop;
 	life.ctx = ctx;
 	(void)life_stop_fd();
-	if (pthread_create(&life.thread, NULL, life_run, NULL))
+	if (pthread_create(&thread, NULL, life_run, NULL))
 		return ERR_INTERNAL;
-	pthread_detach(life.thread);
+	pthread_detach(thread);
 	atomic_store(&life.started, true);
 	return ERR_OK;
 }
@@ -105,7 +105,7 @@ err_t life_start(life_fn on_stop, void *ctx)
 void life_stop(const char *why)
 {
 	if (life_mark(why) && atomic_load(&life.started))
-		pthread_kill(life.thread, SIGTERM); /* on_stop runs over there */
+		kill(getpid(), SIGTERM); /* on_stop runs on the signal thread */
 }
 
 bool life_wait_ms(int64_t ms)

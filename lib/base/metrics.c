@@ -248,7 +248,7 @@ static err_t metrics_read(const char *dir, metrics_site *s)
 		if (ent->d_name[0] != '.')
 			metrics_read_one(s, dirfd(d), ent->d_name);
 	closedir(d);
-	qsort(s->file, s->count, sizeof(s->file[0]), metrics_by_name);
+	qsort(s->file, s->count, sizeof(void *), metrics_by_name);
 	return ERR_OK;
 }
 

@@ -94,11 +94,13 @@ bool parse_hex(const char *s, size_t bytes, uint8_t *out)
 {
 	if (!s || strlen(s) != bytes * 2)
 		return false;
-	for (size_t i = 0; i < bytes * 2; i++)
-		if (parse_hex_digit(s[i]) < 0)
+	for (size_t i = 0; i < bytes; i++) {
+		int high = parse_hex_digit(s[2 * i]), low = parse_hex_digit(s[2 * i + 1]);
+
+		if (high < 0 || low < 0)
 			return false;
-	for (size_t i = 0; i < bytes; i++)
-		out[i] = (uint8_t)(parse_hex_digit(s[2 * i]) << 4 | parse_hex_digit(s[2 * i + 1]));
+		out[i] = (uint8_t)(high * 16 + low);
+	}
 	return true;
 }
 

@@ -15,7 +15,8 @@ size_t parse_utf8(const char *s, size_t len, uint32_t *character);
 bool parse_text_ok(const char *s, size_t len);
 /* Unicode characters of valid UTF-8. */
 size_t parse_text_chars(const char *s, size_t len);
-/* Hexadecimal, lower or upper case, of exactly `bytes` bytes. */
+/* Hexadecimal, lower or upper case, of exactly `bytes` bytes; out may be partly written when
+ * it is not. */
 bool parse_hex(const char *s, size_t bytes, uint8_t *out);
 /* Lower-case hexadecimal, zero-terminated: out holds 2*bytes+1. */
 void parse_to_hex(const uint8_t *in, size_t bytes, char *out);

@@ -229,6 +229,18 @@ bool lanes_remaining(lanes_t *l, uint64_t packet_id, uint32_t *remaining)
 	return known;
 }
 
+unsigned lanes_waiting(lanes_t *l)
+{
+	unsigned waiting = 0;
+
+	for (unsigned i = 0; i < l->conf.executors; i++) {
+		pthread_mutex_lock(&l->ex[i].lock);
+		waiting += l->ex[i].waiting;
+		pthread_mutex_unlock(&l->ex[i].lock);
+	}
+	return waiting;
+}
+
 /* Those who have waited too long in the queue: nothing was done for them. */
 static void expire_queued(lane_executor *x, lane_at at, int64_t before, int64_t now)
 {

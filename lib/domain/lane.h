@@ -78,5 +78,7 @@ err_t lanes_claim(lanes_t *l, uint64_t packet_id, uint64_t uid, unsigned relatio
 	int64_t asked_ms, claim_result *out) MUST_CHECK;
 /* What the lane last heard of the packet; false when it has no lane or has heard nothing yet. */
 bool lanes_remaining(lanes_t *l, uint64_t packet_id, uint32_t *remaining);
+/* Claims that wait for their answer. */
+unsigned lanes_waiting(lanes_t *l);
 
 #endif

@@ -10,7 +10,7 @@
 
 #include <time.h>
 
-enum { DELAY_MAX_SHIFT = 6, RETRY_TRIES = 3, RESOLVE_PAUSE_MS = 250, SLEEP_MAX_MS = 1000 };
+enum { DELAY_MAX_SHIFT = 6, RETRY_TRIES = 3, RESOLVE_PAUSE_MS = 100, SLEEP_MAX_MS = 1000 };
 enum { RERUN_UNKNOWN, RERUN_RETRY, RERUN_LOST, RERUN_SPLIT }; /* labels of CLAIM_BATCH_RERUNS */
 
 static void pause_ms(int64_t ms)

@@ -141,7 +141,7 @@ err_t numbers_take(numbers_t *n, unsigned slot, unsigned count, uint64_t *out)
 	for (unsigned i = 0; i < count && !e; i++) {
 		e = numbers_refill(n);
 		if (!e)
-			out[i] = n->now.next++ * 100000 + n->cell * 1000 + slot;
+			out[i] = n->now.next++ * 100000 + (uint64_t)n->cell * 1000 + slot;
 	}
 	if (!e && numbers_wants_spare(n))
 		numbers_lease(n);

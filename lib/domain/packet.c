@@ -100,12 +100,13 @@ err_t packet_load(db_t *db, uint64_t packet_id, packet_row *out)
 }
 
 err_t packet_list_sent(
-	db_t *db, uint64_t uid, uint64_t below, unsigned limit, packet_row *rows, unsigned *count)
+	db_t *db, uint64_t uid, int64_t before_ms, uint64_t below, unsigned limit, packet_row *rows,
+	unsigned *count)
 {
 	BUG_ON(limit > PACKET_LIST_MAX);
 	db_rows_t *r;
-	const err_t e = db_select(
-		db, SQL_PACKET_SENT_PAGE, DB_ARGS(db_u(uid), db_u(below), db_u(limit)), &r);
+	const err_t e = db_select(db, SQL_PACKET_SENT_PAGE,
+		DB_ARGS(db_u(uid), db_i(before_ms), db_i(before_ms), db_u(below), db_u(limit)), &r);
 	if (e != ERR_OK)
 		return e;
 	*count = 0;

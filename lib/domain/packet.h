@@ -111,9 +111,9 @@ err_t packet_bind_video(db_t *db, uint64_t packet_id, uint64_t uid, const char *
 
 /* ---- lists ---- */
 
-/* Up to `limit` (≤ PACKET_LIST_MAX) packets that the user sent, newest first, with packet_id below
- * `below` (INT64_MAX: from the newest). */
-err_t packet_list_sent(db_t *db, uint64_t uid, uint64_t below, unsigned limit, packet_row *rows,
-	unsigned *count) MUST_CHECK;
+/* Up to `limit` (≤ PACKET_LIST_MAX) packets that the user sent, newest first, of before (before_ms,
+ * below) in the order of time and number (INT64_MAX for both: from the newest). */
+err_t packet_list_sent(db_t *db, uint64_t uid, int64_t before_ms, uint64_t below, unsigned limit,
+	packet_row *rows, unsigned *count) MUST_CHECK;
 
 #endif

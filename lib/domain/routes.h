@@ -17,8 +17,8 @@ typedef enum {
 } routes_id;
 
 typedef struct {
-	routes_id id;
 	const char *name, *method, *pattern;
+	routes_id id;
 	routes_program program;
 	routes_slot slot;
 	routes_auth auth;

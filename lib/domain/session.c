@@ -42,7 +42,7 @@ static bool session_open(const keys_ring_t *keys, const char *token, const char 
 		if (!word[i])
 			return false;
 	}
-	if (rest || strcmp(word[0], prefix))
+	if (rest || strcmp(word[0], prefix) != 0)
 		return false;
 	part.n = (size_t)(word[count - 1] - copy) - 1;
 	return parse_b64(word[count - 1], strlen(word[count - 1]), mac, sizeof(mac), &got) &&

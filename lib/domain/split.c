@@ -11,7 +11,7 @@
 #include "domain/split_draw.h"
 #include <string.h>
 
-enum { FIELDS_BYTES = 8 + 8 + 4 + 1 + 32, BLOCK_WORDS = 4 };
+enum { NUMBER_BYTES = 8, FIELDS_BYTES = 8 + 4 + 1 + 32, BLOCK_WORDS = 4 };
 
 static void put_be(uint8_t *out, uint64_t v, unsigned bytes)
 {
@@ -27,14 +27,13 @@ static uint64_t get_be64(const uint8_t *in)
 	return v;
 }
 
-/* The fields that both the stream and the commitment cover, in their fixed lengths. */
+/* What the client chooses, in fixed lengths: covered by the stream and by the commitment. */
 static void fields(const split_input *in, uint8_t out[FIELDS_BYTES])
 {
-	put_be(out, in->packet_id, 8);
-	put_be(out + 8, (uint64_t)in->total_fen, 8);
-	put_be(out + 16, in->count, 4);
-	out[20] = (uint8_t)in->kind;
-	keys_sha256(in->nonce, in->nonce_len, out + 21);
+	put_be(out, (uint64_t)in->total_fen, 8);
+	put_be(out + 8, in->count, 4);
+	out[12] = (uint8_t)in->kind;
+	keys_sha256(in->nonce, in->nonce_len, out + 13);
 }
 
 static void stream_start(split_stream *s, const split_input *in)
@@ -108,9 +107,10 @@ void split_shares(const split_input *in, int64_t *shares)
 
 void split_commitment(const split_input *in, uint8_t out[32])
 {
-	uint8_t text[11 + 32 + FIELDS_BYTES] = "hb-commit-1";
+	uint8_t text[11 + 32 + NUMBER_BYTES + FIELDS_BYTES] = "hb-commit-1";
 	memcpy(text + 11, in->seed, 32);
-	fields(in, text + 11 + 32);
+	put_be(text + 11 + 32, in->packet_id, NUMBER_BYTES);
+	fields(in, text + 11 + 32 + NUMBER_BYTES);
 	keys_sha256(text, sizeof text, out);
 }
 

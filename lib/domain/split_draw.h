@@ -6,7 +6,7 @@
 #include "domain/split.h"
 
 typedef struct {
-	uint8_t seed[32], fields[53], bytes[32];
+	uint8_t seed[32], fields[45], bytes[32];
 	uint32_t block;
 	unsigned used; /* words of `bytes` */
 } split_stream;

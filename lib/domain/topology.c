@@ -120,7 +120,7 @@ static err_t topology_read_group(topology_reader *rd, const config_setting_t *gr
 		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
 		size_t row = 0;
 
-		while (row < n && strcmp(rows[row].name, config_setting_name(s)))
+		while (row < n && strcmp(rows[row].name, config_setting_name(s)) != 0)
 			row++;
 		if (row == n)
 			return cfg_fail(rd->why, rd->path, s, "%s is not known here",

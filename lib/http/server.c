@@ -104,18 +104,6 @@ static err_t server_listen(const char *at, int *out)
 	return ERR_OK;
 }
 
-/* libfcgi select(2)s on a connection when it closes it, so numbers of FD_SETSIZE and more are not
- * for it; our own second descriptors are put up there. */
-static int server_adopt(int fd, int *wake)
-{
-	if (fd >= FD_SETSIZE) {
-		errno = EMFILE;
-		return -1;
-	}
-	*wake = fcntl(fd, F_DUPFD_CLOEXEC, FD_SETSIZE);
-	return *wake < 0 ? -1 : 0;
-}
-
 /* Waits for one connection; -1 when the server stops. */
 static int server_accept(server_t *s, int *wake)
 {
@@ -127,7 +115,8 @@ static int server_accept(server_t *s, int *wake)
 		if (poll(on, 2, -1) < 0 || atomic_load(&s->stopping) || !on[0].revents)
 			continue;
 		fd = accept4(s->listen, NULL, NULL, SOCK_CLOEXEC);
-		if (fd >= 0 && server_adopt(fd, wake) == 0)
+		*wake = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (*wake >= 0)
 			break;
 		int why = errno;
 		if (fd >= 0)
@@ -325,6 +314,8 @@ err_t http_serve(const http_server_conf *c)
 	}
 	if (running) {
 		LOG(WARN, "http.drain_timeout", {"drain_ms", LOG_I(c->drain_ms)});
+		for (unsigned i = 0; i < s->count; i++)
+			pthread_detach(s->worker[i].thread);
 		return ERR_TIMEOUT;
 	}
 	pthread_mutex_lock(&current_lock);

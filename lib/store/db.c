@@ -72,15 +72,16 @@ static err_t db_fail(db_t *db, unsigned number, const char *message, const char 
 
 	if (number >= CR_MIN_ERROR && number < 3000)
 		db->dead = true; /* of the client library: the protocol is out of step */
-	if (e == ERR_DB_LOST) {
-		LOG(WARN, "db.lost", {"statement", LOG_S(what)}, {"number", LOG_U(number)},
+	if (e == ERR_DB_FAILED)
+		LOG(ERROR, "db.failed", {"statement", LOG_S(what)}, {"number", LOG_U(number)},
 			{"message", LOG_S(message)});
+	else if (e == ERR_DB_LOST || e == ERR_CELL_UNAVAILABLE)
+		LOG(WARN, "db.unavailable", {"statement", LOG_S(what)}, {"number", LOG_U(number)},
+			{"message", LOG_S(message)});
+	if (e == ERR_DB_LOST) {
 		db->dead = true;
 		if (writes && !db->in_tx)
 			e = ERR_OUTCOME_UNKNOWN;
-	} else if (e == ERR_DB_FAILED || e == ERR_CELL_UNAVAILABLE) {
-		LOG(ERROR, "db.failed", {"statement", LOG_S(what)}, {"number", LOG_U(number)},
-			{"message", LOG_S(message)});
 	}
 	if (db->in_tx && e != ERR_DB_DUPLICATE && db->tx_error == ERR_OK)
 		db->tx_error = e;
@@ -121,9 +122,13 @@ static err_t session_start(db_t *db, const db_target *t)
 static void set_options(MYSQL *my, const db_target *t)
 {
 	unsigned connect_s = whole_seconds(t->connect_ms), io_s = whole_seconds(t->io_ms);
+	unsigned lock_s = whole_seconds(t->lock_wait_s * 1000) + 1;
 	unsigned protocol = MYSQL_PROTOCOL_TCP;
 	my_bool off = 0, on = 1;
 
+	/* Or a wait for a lock would be taken for a lost server. */
+	if (io_s < lock_s)
+		io_s = lock_s;
 	mysql_options(my, MYSQL_OPT_RECONNECT, &off);
 	mysql_options(my, MYSQL_REPORT_DATA_TRUNCATION, &on);
 	mysql_options(my, MYSQL_OPT_PROTOCOL, &protocol);

@@ -25,7 +25,8 @@ typedef struct {
 	char user[32];
 	char password[80];
 	char database[32];
-	int64_t connect_ms, io_ms, lock_wait_s;
+	int64_t connect_ms, io_ms; /* whole seconds, rounded up; io at least lock_wait_s + 1 */
+	int64_t lock_wait_s;
 	uint64_t epoch; /* that this program was given; 0: do not check (hbctl) */
 } db_target;
 

@@ -186,17 +186,18 @@ void db_pool_give(db_pool_t *p, db_t **db)
 	drop(p, db);
 }
 
-/* Grows with each try; random, so that those who met in a deadlock do not meet again. */
-static void pause_before(unsigned try)
+/* Grows with each try; random, so that those who met in a deadlock do not meet again. A server that
+ * cannot be reached is not asked again before its time. */
+static void pause_before(unsigned try, err_t why)
 {
 	static _Thread_local unsigned seed;
-	int64_t most = PAUSE_MAX_MS;
+	int64_t most = PAUSE_MAX_MS, least = why == ERR_CELL_UNAVAILABLE ? QUIET_MS : 0;
 
 	if (seed == 0)
 		seed = (unsigned)clk_mono_us() ^ (unsigned)(uintptr_t)&seed;
 	if (try < 8 && (PAUSE_FIRST_MS << try) < PAUSE_MAX_MS)
 		most = PAUSE_FIRST_MS << try;
-	clk_sleep_ms(rand_r(&seed) % most + 1);
+	clk_sleep_ms(least + rand_r(&seed) % most + 1);
 }
 
 static err_t run_once(db_pool_t *p, db_tx_fn fn, void *ctx)
@@ -227,7 +228,7 @@ err_t db_transact(db_pool_t *p, unsigned tries, db_tx_fn fn, void *ctx)
 	for (unsigned try = 0; try < tries; try++) {
 		if (try > 0) {
 			metrics_add(METRICS_DB_TX, TX_RETRIED, 1);
-			pause_before(try);
+			pause_before(try, e);
 		}
 		e = run_once(p, fn, ctx);
 		if (e == ERR_OUTCOME_UNKNOWN)

@@ -21,6 +21,7 @@ enum {
 	PATH_BYTES = 300,
 	ID_BYTES = 16,
 	ANSWER_SKEW_S = 300,
+	LOG_EVERY_MS = 1000,
 };
 enum { CALL_OK, CALL_REFUSED, CALL_UNKNOWN };
 
@@ -30,6 +31,8 @@ struct finance {
 	finance_target t;
 	char prefix[200]; /* the path of t.url, which is signed with the rest */
 	CURL *curl;
+	int64_t quiet_until_ms; /* of the log while finance is away */
+	uint64_t unlogged;
 	char curl_error[CURL_ERROR_SIZE];
 	char signature[256]; /* of the last answer */
 	size_t len;
@@ -159,6 +162,22 @@ static struct curl_slist *request_headers(const finance_t *f, const call_t *c)
 	return list;
 }
 
+/* While finance is away every call fails: a line a second says as much. */
+static void log_unavailable(finance_t *f, const call_t *c, CURLcode rc, long http)
+{
+	const char *why = "the answer is not finance's";
+	if (clk_mono_ms() < f->quiet_until_ms) {
+		f->unlogged++;
+		return;
+	}
+	if (rc != CURLE_OK)
+		why = f->curl_error[0] ? f->curl_error : curl_easy_strerror(rc);
+	LOG(WARN, "finance.unavailable", {"path", LOG_S(c->path)}, {"status", LOG_I(http)},
+		{"why", LOG_S(why)}, {"unlogged", LOG_U(f->unlogged)});
+	f->quiet_until_ms = clk_mono_ms() + LOG_EVERY_MS;
+	f->unlogged = 0;
+}
+
 /* ERR_OK: finance itself answered this request; c->status and f->body are its word. */
 static err_t exchange(finance_t *f, call_t *c)
 {
@@ -192,11 +211,7 @@ static err_t exchange(finance_t *f, call_t *c)
 		c->status = http;
 		return ERR_OK;
 	}
-	const char *why = rc == CURLE_OK     ? "the answer is not finance's"
-			  : f->curl_error[0] ? f->curl_error
-					     : curl_easy_strerror(rc);
-	LOG(WARN, "finance.unavailable", {"path", LOG_S(c->path)}, {"status", LOG_I(http)},
-		{"why", LOG_S(why)});
+	log_unavailable(f, c, rc, http);
 	return ERR_FINANCE_UNAVAILABLE;
 }
 

@@ -37,7 +37,7 @@ typedef struct {
 /* Publishes all, waits at most confirm_ms for the confirms. Messages returned, nacked or not
  * confirmed in time have confirmed=false (those may have arrived all the same). ERR_OK when all are
  * confirmed, ERR_MQ_REFUSED when some are not (the broker blocked by an alarm included),
- * ERR_MQ_UNAVAILABLE when the connection is gone (then close and open again). */
+ * ERR_MQ_UNAVAILABLE when the connection is gone (then close and open again). A broker that stops reading can hold it for 10 s more. */
 err_t mq_publish(mq_t *m, mq_out *msgs, size_t n, int64_t confirm_ms) MUST_CHECK;
 
 typedef struct {

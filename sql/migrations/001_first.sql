@@ -49,7 +49,7 @@ CREATE TABLE packet (
   video_id VARCHAR(64) NULL,
   PRIMARY KEY (packet_id),
   KEY due (state, expires_at),
-  KEY by_sender (sender, packet_id),
+  KEY by_sender (sender, created_at, packet_id),
   CHECK (remaining >= 0 AND remaining <= total AND remaining_count <= count)
 );
 
@@ -141,7 +141,8 @@ CREATE TABLE received (
   kind TINYINT UNSIGNED NOT NULL,
   amount BIGINT NOT NULL,
   claimed_at BIGINT NOT NULL,
-  PRIMARY KEY (uid, claim_no)
+  PRIMARY KEY (uid, claim_no),
+  KEY by_time (uid, claimed_at, claim_no)
 );
 
 -- A row holds the events of one transaction that are of one kind: a JSON array in payload (see docs/architecture.md).

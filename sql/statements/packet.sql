@@ -41,7 +41,8 @@ FROM packet WHERE packet_id = ?;
 -- name: packet_sent_page
 SELECT packet_id, sender, kind, split, scope, state, count, remaining_count, total, remaining, created_at, expires_at,
   seed_id, seed, nonce, commitment, greeting, video_id
-FROM packet WHERE sender = ? AND packet_id < ? ORDER BY packet_id DESC LIMIT ?;
+FROM packet WHERE sender = ? AND (created_at < ? OR (created_at = ? AND packet_id < ?))
+ORDER BY created_at DESC, packet_id DESC LIMIT ?;
 
 -- name: packet_bind_video
 UPDATE packet SET video_id = ? WHERE packet_id = ? AND video_id IS NULL;

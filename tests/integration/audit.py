@@ -66,8 +66,8 @@ def audit(stack, packets=None):
                 if orders['refund'].get(no) != (payee, amount, 'done') or payee != sender:
                     found.append(f'C refund {no} of packet {packet}: {amount} fen, at finance {orders["refund"].get(no)}')
 
-    movements = Counter((kind, int(no)) for kind, no in stack.finance_db().execute('SELECT kind, order_no FROM movements'))
-    for (kind, no), times in movements.items():
+    moved = Counter((kind, int(no)) for kind, no in stack.finance_db().execute('SELECT kind, order_no FROM entries'))
+    for (kind, no), times in moved.items():
         if times > 1:
             found.append(f'C finance moved {kind} {no} {times} times')
     for kind, known in ours.items():
@@ -75,8 +75,8 @@ def audit(stack, packets=None):
             for no in set(orders[kind]) - known:
                 found.append(f'C finance has {kind} {no} that we do not know')
         for no in known:
-            if movements[(kind, no)] != 1:
-                found.append(f'C {kind} {no} moved {movements[(kind, no)]} times at finance')
+            if moved[(kind, no)] != 1:
+                found.append(f'C {kind} {no} moved {moved[(kind, no)]} times at finance')
     return found
 
 

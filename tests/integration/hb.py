@@ -220,7 +220,7 @@ class Stack:
         return self.rows(self.cell_of(packet), 'SELECT state FROM packet WHERE packet_id = %s', (packet,))[0][0]
 
     def finance_db(self):
-        return sqlite3.connect(f'file:{self.folder}/data/finance/finance.db?mode=ro', uri=True)
+        return sqlite3.connect(f'file:{self.folder}/data/finance/finance.sqlite?mode=ro', uri=True)
 
     def metric(self, name, **labels):
         """The sum of a metric's samples that carry these labels."""

@@ -60,10 +60,10 @@ def test_memcached_stopped_or_paused_only_costs_its_time_out(stack, claim_hash):
         for fault in ('paused', 'stopped'):
             packet = stack.open_packet(1001, 9000, 60)
             if fault == 'paused':
-                stack.kill('A-memcached', signal.SIGSTOP)
+                stack.kill('A-cache-east', signal.SIGSTOP)
             else:
-                stack.kill('A-memcached', signal.SIGCONT)
-                stack.sv('down', 'A-memcached')
+                stack.kill('A-cache-east', signal.SIGCONT)
+                stack.sv('down', 'A-cache-east')
             took = []
             for uid in users[:60]:
                 before = time.monotonic()
@@ -74,11 +74,11 @@ def test_memcached_stopped_or_paused_only_costs_its_time_out(stack, claim_hash):
             assert max(took) < 0.5 and sorted(took)[30] < 0.1
             assert stack.claim(users[70], packet).json['outcome'] == 'exhausted'
     finally:
-        stack.sv('up', 'A-memcached')
+        stack.sv('up', 'A-cache-east')
 
 
 def test_a_killed_program_comes_back_by_itself(stack):
-    for service in ('A-query-1', 'B-worker-sweep', 'finance', 'nginx', 'A-memcached'):
+    for service in ('A-query-1', 'B-worker-sweep', 'finance-sim', 'nginx', 'A-cache-east'):
         old = stack.kill(service)
         stack.wait(lambda service=service, old=old: stack.pid(service) not in (None, old), f'{service} is back')
     stack.wait(lambda: stack.ops_http.call('GET', '/healthz').status == 200, 'the front is healthy')

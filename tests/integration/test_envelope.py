@@ -165,6 +165,6 @@ def test_lists_go_on_by_cursor_and_refuse_a_forged_one(stack):
     second = stack.call('GET', f'/v1/me/sent?limit=3&cursor={first["next_cursor"]}', uid).json
     seen = [p['id'] for p in first['data'] + second['data']]
     assert seen[:5] == ids[::-1]
-    for cursor, who in ((first['next_cursor'][:-4] + 'AAAA', uid), (first['next_cursor'], 1078), ('%00', uid), ('', uid)):
+    for cursor, who in ((first['next_cursor'][:-4] + 'AAAA', uid), (first['next_cursor'], 1078), ('%21', uid), ('', uid)):
         answer = stack.call('GET', f'/v1/me/sent?limit=3&cursor={cursor}', who)
         assert (answer.status, answer.code) == (400, 'CURSOR_INVALID'), (cursor, answer)

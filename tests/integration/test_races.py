@@ -86,11 +86,15 @@ def test_claims_against_expiry(stack):
         packets = list(pool.map(make, range(count)))
     stack.wait(lambda: all(n == 0 for n in unpaid(stack, senders)), 'all packets are open', 120, 0.5)
     delays = [rng.uniform(0, 6) for _ in packets]
-    start = int(time.time() * 1000) + 500
+    start = int(time.time() * 1000) + 4000
     for cell in ('A', 'B'):
         with stack.db(cell) as db, db.cursor() as cursor:
-            cursor.executemany('UPDATE packet SET expires_at = %s WHERE packet_id = %s',
-                               [(start + int(d * 1000), p) for p, d in zip(packets, delays) if stack.cell_of(p) == cell])
+            db.begin()
+            for packet, delay in zip(packets, delays):
+                if stack.cell_of(packet) == cell:
+                    cursor.execute('UPDATE packet SET expires_at = %s WHERE packet_id = %s', (start + int(delay * 1000), packet))
+            db.commit()
+    assert time.time() * 1000 < start, 'the preparation took longer than was allowed for'
     moments = sorted((max(0.0, d + rng.uniform(-1.5, 1.5)), i) for i, d in enumerate(delays))
     began = start / 1000
 

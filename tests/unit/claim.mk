@@ -1,0 +1,14 @@
+# Lanes and admission are pure; test_admission brings a memcached of its own, which the linker takes before the library's.
+check_PROGRAMS += tests/unit/test_lane tests/unit/test_admission
+tests_unit_test_lane_SOURCES = tests/unit/test_lane.c
+tests_unit_test_lane_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
+tests_unit_test_admission_SOURCES = tests/unit/test_admission.c
+tests_unit_test_admission_LDADD = lib/libhbdomain.a $(BASE_LIBS) $(UNIT_LIBS)
+
+# On the scratch database of HB_TEST_MYSQL; run from the top of the source tree, or with srcdir set.
+SERVER_TESTS += tests/unit/test_claim_batch tests/unit/test_claim_service
+CLAIM_TEST_SOURCES = tests/unit/claim_fixture.c tests/unit/claim_fixture.h tests/unit/files.h tests/unit/unit.h $(SERVER_TEST_SOURCES)
+tests_unit_test_claim_batch_SOURCES = tests/unit/test_claim_batch.c $(CLAIM_TEST_SOURCES)
+tests_unit_test_claim_batch_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
+tests_unit_test_claim_service_SOURCES = tests/unit/test_claim_service.c $(CLAIM_TEST_SOURCES)
+tests_unit_test_claim_service_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)

@@ -137,7 +137,7 @@ void fcgi_read(int fd, fcgi_answer *a)
 	a->text[a->len] = '\0';
 	const char *body = strstr(a->text, "\r\n\r\n");
 	a->body_at = body ? (size_t)(body + 4 - a->text) : a->len;
-	a->status = strncmp(a->text, "Status: ", 8) == 0 ? atoi(a->text + 8) : 0;
+	a->status = strncmp(a->text, "Status: ", 8) == 0 ? (int)strtol(a->text + 8, NULL, 10) : 0;
 }
 
 void fcgi_call(int fd, const fcgi_request *q, fcgi_answer *a)

@@ -29,12 +29,12 @@ static void pieces_do_not_overlap(void **state)
 	char *p[500];
 
 	(void)state;
-	for (int i = 0; i < 500; i++) {
-		p[i] = arena_alloc(a, (size_t)(i + 1));
-		memset(p[i], i & 127, (size_t)(i + 1));
+	for (size_t i = 0; i < 500; i++) {
+		p[i] = arena_alloc(a, i + 1);
+		memset(p[i], (int)(i & 127), i + 1);
 	}
-	for (int i = 0; i < 500; i++)
-		for (int j = 0; j <= i; j++)
+	for (size_t i = 0; i < 500; i++)
+		for (size_t j = 0; j <= i; j++)
 			assert_int_equal(p[i][j], i & 127);
 	arena_free(&a);
 }

@@ -40,12 +40,16 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	char command[128];
+	static const char *const files[] = {"", "-wal", "-shm", ".lock"};
+	char name[128];
 	(void)state;
 	book_close(&book);
 	faults_free(&faults);
-	snprintf(command, sizeof command, "rm -r %s", folder);
-	return system(command);
+	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+		snprintf(name, sizeof name, "%s%s", path, files[i]);
+		unlink(name);
+	}
+	return rmdir(folder);
 }
 
 static void set(const char *text)

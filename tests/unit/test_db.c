@@ -13,7 +13,7 @@ static server_address server;
 db_target test_target;
 proxy_t *test_proxy;
 
-enum { IO_MS = 1000 };
+enum { IO_MS = 2000 };
 
 db_t *open_db(void)
 {

@@ -12,7 +12,7 @@
 #include "store/db.h"
 #include "tests/unit/server_tests.h"
 
-extern db_target test_target; /* through the proxy; io 1 s, lock wait 1 s */
+extern db_target test_target; /* through the proxy; io 2 s, lock wait 1 s */
 extern proxy_t *test_proxy;
 
 db_t *open_db(void);

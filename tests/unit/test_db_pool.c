@@ -240,7 +240,7 @@ void an_error_of_the_function_is_returned_and_rolled_back(void **state)
 static void *heal_after_commit_is_given_up(void *ctx)
 {
 	(void)ctx;
-	usleep(1200000);
+	usleep(2200000);
 	proxy_set(test_proxy, PROXY_PASS);
 	return NULL;
 }

@@ -93,7 +93,7 @@ static void header_fields_cannot_be_changed(void **state)
 	(void)state;
 	sign();
 	for (size_t i = 0; i < strlen(header); i++) {
-		strcpy(changed, header);
+		memcpy(changed, header, sizeof changed);
 		changed[i] = changed[i] == 'x' ? 'y' : 'x';
 		assert_int_equal(verify_with(ring, "hongbao", AT, changed, "POST", PATH, BODY),
 			ERR_SIGNATURE_INVALID);

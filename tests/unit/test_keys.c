@@ -91,7 +91,7 @@ static void sixteen_keys_fit_and_no_more(void **state)
 		sprintf(text + strlen(text), "k%d " KEY_1 "\n", i);
 	assert_int_equal(keys_load(files_write(dir, "k", 0400, text), &r), ERR_OK);
 	keys_free(&r);
-	strcat(text, "k16 " KEY_1 "\n");
+	sprintf(text + strlen(text), "k16 " KEY_1 "\n");
 	assert_int_equal(keys_load(files_write(dir, "k", 0400, text), &r), ERR_CONFIG_INVALID);
 }
 

@@ -21,6 +21,7 @@ typedef struct {
 	_Atomic bool hold;      /* every run waits */
 	_Atomic int bad_packet; /* fails every batch that it is in; -1: none */
 	_Atomic int locked;     /* a packet locked elsewhere; -1: none */
+	_Atomic int stuck;      /* so many runs after an unknown one find its packets locked */
 	_Atomic int err_count;  /* so many runs return `err` without effect */
 	_Atomic int unknown;    /* so many runs return UNKNOWN ... */
 	_Atomic bool applied;   /* ... after having applied the batch, or not */
@@ -111,8 +112,10 @@ static err_t fake_commit(fake *f, lane_batch *b)
 		fake_number(f, b);
 		return ERR_OUTCOME_UNKNOWN;
 	}
+	const bool stuck = !unknown && f->stuck > 0;
+	f->stuck -= stuck;
 	for (unsigned i = 0; i < b->parts; i++) {
-		if (packet_of(b->part[i].packet_id) == f->locked ||
+		if (stuck || packet_of(b->part[i].packet_id) == f->locked ||
 			(f->chaos > 0 && dice(f) < f->chaos / 2))
 			b->part[i].elsewhere = true;
 		else
@@ -207,6 +210,15 @@ static void call(caller *c, lanes_t *l, int packet, uint64_t uid)
 	assert_int_equal(pthread_create(&c->thread, NULL, caller_main, c), 0);
 }
 
+static unsigned done_of(const caller *c, unsigned n)
+{
+	unsigned done = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		done += c[i].done;
+	return done;
+}
+
 static void joined(caller *c)
 {
 	pthread_join(c->thread, NULL);
@@ -219,18 +231,20 @@ static void expect(caller *c, claim_outcome outcome)
 	assert_int_equal(c->result.outcome, outcome);
 }
 
+/* Waits for something that must come soon. */
+#define UNTIL(cond)                                                                                \
+	do {                                                                                       \
+		for (int tries_ = 0; !(cond) && tries_ < 50000; tries_++)                          \
+			usleep(200);                                                               \
+		assert_true(cond);                                                                 \
+	} while (0)
+
 /* The executor of the packet is held in a run, with `c` in it. */
 static void hold_with(fake *f, lanes_t *l, caller *c, int packet, uint64_t uid)
 {
 	f->hold = true;
 	call(c, l, packet, uid);
-	while (f->running == 0)
-		usleep(100);
-}
-
-static void arrived(void)
-{
-	usleep(3000);
+	UNTIL(f->running > 0);
 }
 
 /* ---- cases ---- */
@@ -274,7 +288,7 @@ static void test_claims_keep_their_order_of_arrival(void **state)
 	hold_with(f, l, &first, 1, 99);
 	for (unsigned i = 0; i < UNIT_COUNT(c); i++) {
 		call(&c[i], l, 1, i);
-		arrived();
+		UNTIL(lanes_waiting(l) == 2 + i);
 	}
 	f->hold = false;
 	expect(&first, CLAIM_CLAIMED);
@@ -297,9 +311,9 @@ static void test_the_same_user_twice_gets_one_share_and_two_answers(void **state
 	(void)state;
 	hold_with(f, l, &first, 1, 99);
 	call(&a, l, 1, 7);
-	arrived();
+	UNTIL(lanes_waiting(l) == 2);
 	call(&b, l, 1, 7);
-	arrived();
+	UNTIL(lanes_waiting(l) == 3);
 	f->hold = false;
 	expect(&first, CLAIM_CLAIMED);
 	expect(&a, CLAIM_CLAIMED);
@@ -324,10 +338,10 @@ static void test_a_hot_lane_does_not_crowd_out_the_others(void **state)
 	hold_with(f, l, &first, 0, 99);
 	for (unsigned i = 0; i < UNIT_COUNT(hot); i++)
 		call(&hot[i], l, 1, i);
-	arrived();
+	UNTIL(lanes_waiting(l) == 41);
 	for (unsigned i = 0; i < UNIT_COUNT(other); i++)
 		call(&other[i], l, 2 + (int)i, 1);
-	arrived();
+	UNTIL(lanes_waiting(l) == 46);
 	f->delay_us = 50000;
 	f->hold = false;
 	expect(&first, CLAIM_CLAIMED);
@@ -395,10 +409,11 @@ static void test_what_stays_unknown_is_told_so_and_resolved_before_new_work(void
 	assert_int_equal(other.err, ERR_CELL_UNAVAILABLE);
 	assert_int_equal(f->claim_no[2][6], 0);
 	joined(&again);
-	call(&again, l, 1, 5);
-	arrived();
 	f->unknown = 0;
-	joined(&again);
+	do {
+		call(&again, l, 1, 5);
+		joined(&again);
+	} while (again.err == ERR_CELL_UNAVAILABLE);
 	assert_int_equal(again.err, ERR_OK);
 	assert_int_equal(again.result.outcome, CLAIM_ALREADY);
 	assert_int_equal(f->left[1], 99);
@@ -414,19 +429,12 @@ static void test_an_unresolved_packet_locked_by_its_dead_session_is_waited_for(v
 	caller a;
 
 	(void)state;
-	f->hold = true;
 	f->applied = true;
+	f->stuck = 4;
 	f->unknown = 1;
 	call(&a, l, 1, 5);
-	while (f->running == 0)
-		usleep(100);
-	f->hold = false;
-	while (f->runs == 0)
-		usleep(10);
-	f->locked = 1;
-	usleep(60000);
-	f->locked = -1;
 	expect(&a, CLAIM_CLAIMED);
+	assert_int_equal(f->runs, 6);
 	assert_int_equal(f->left[1], 99);
 	lanes_free(&l);
 	free(f);
@@ -445,7 +453,7 @@ static void test_a_bad_packet_hurts_only_itself(void **state)
 	call(&bad, l, 1, 1);
 	for (unsigned i = 0; i < UNIT_COUNT(good); i++)
 		call(&good[i], l, 2 + (int)i, 1);
-	arrived();
+	UNTIL(lanes_waiting(l) == 7);
 	f->bad_packet = 1;
 	f->hold = false;
 	expect(&first, CLAIM_CLAIMED);
@@ -492,7 +500,7 @@ static void test_an_unavailable_cell_fails_all_at_once(void **state)
 	hold_with(f, l, &first, 0, 1);
 	for (unsigned i = 0; i < UNIT_COUNT(c); i++)
 		call(&c[i], l, 1 + (int)i, 1);
-	arrived();
+	UNTIL(lanes_waiting(l) == 11);
 	f->err = ERR_CELL_UNAVAILABLE;
 	f->err_count = 1000;
 	f->hold = false;
@@ -517,8 +525,9 @@ static void test_a_packet_locked_elsewhere_does_not_stall_the_others(void **stat
 	(void)state;
 	f->locked = 1;
 	call(&a, l, 1, 1);
-	arrived();
+	UNTIL(lanes_waiting(l) == 1);
 	call(&b, l, 1, 2);
+	UNTIL(lanes_waiting(l) == 2);
 	for (int i = 0; i < 20; i++) {
 		call(&c, l, 2, (uint64_t)i);
 		expect(&c, CLAIM_CLAIMED);
@@ -565,7 +574,7 @@ static void test_a_full_lane_and_too_many_for_what_remains_are_busy(void **state
 	hold_with(f, l, &first, 1, 99);
 	for (unsigned i = 0; i < UNIT_COUNT(c); i++)
 		call(&c[i], l, 1, i);
-	arrived();
+	UNTIL(done_of(c, 30) == 11 && lanes_waiting(l) == 20);
 	f->hold = false;
 	expect(&first, CLAIM_CLAIMED);
 	for (unsigned i = 0; i < UNIT_COUNT(c); i++) {
@@ -576,7 +585,7 @@ static void test_a_full_lane_and_too_many_for_what_remains_are_busy(void **state
 	hold_with(f, l, &first, 1, 98);
 	for (unsigned i = 0; i < 5; i++)
 		call(&c[i], l, 1, 100 + i);
-	arrived();
+	UNTIL(done_of(c, 5) == 3 && lanes_waiting(l) == 3);
 	f->hold = false;
 	expect(&first, CLAIM_EXHAUSTED);
 	busy = 0;
@@ -607,7 +616,7 @@ static void test_lanes_are_bounded_and_idle_ones_are_dropped(void **state)
 	hold_with(f, l, &first, 0, 1);
 	for (unsigned i = 0; i < UNIT_COUNT(c); i++)
 		call(&c[i], l, 1 + (int)i, 1);
-	arrived();
+	UNTIL(done_of(c, 5) == 2 && lanes_waiting(l) == 4);
 	f->hold = false;
 	expect(&first, CLAIM_CLAIMED);
 	for (unsigned i = 0; i < UNIT_COUNT(c); i++) {
@@ -640,7 +649,7 @@ static void test_the_end_answers_everyone_who_was_let_in(void **state)
 	f->hold = true;
 	for (unsigned i = 0; i < UNIT_COUNT(c); i++)
 		call(&c[i], l, (int)i % 5, i);
-	arrived();
+	UNTIL(lanes_waiting(l) == 30);
 	f->delay_us = 2000;
 	f->hold = false;
 	lanes_free(&l);

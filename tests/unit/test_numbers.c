@@ -165,7 +165,7 @@ static void threads_never_share_a_number(void **state)
 	for (int t = 0; t < THREADS; t++)
 		for (int i = 1; i < EACH; i++)
 			assert_true(taken[t][i] > taken[t][i - 1]);
-	qsort(all, THREADS * EACH, sizeof(*all), by_value);
+	qsort(all, (size_t)THREADS * EACH, sizeof(*all), by_value);
 	for (int i = 1; i < THREADS * EACH; i++)
 		assert_true(all[i] != all[i - 1]);
 	numbers_free(&shared);

@@ -174,7 +174,7 @@ static void a_body_is_compared_with_its_length(void **state)
 	fixture *f = *state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char body[16];
-		strcpy(body, cases[i].body);
+		snprintf(body, sizeof(body), "%s", cases[i].body);
 		with(f, "CONTENT_LENGTH", cases[i].length);
 		f->in.rdNext = (unsigned char *)body;
 		f->in.stop = f->in.wrNext = f->in.rdNext + strlen(body);

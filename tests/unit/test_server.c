@@ -148,7 +148,7 @@ static void answers_carry_the_common_headers(void **state)
 	assert_string_equal(fcgi_header(&f->answer, "traceparent", value), more[3]);
 	assert_string_equal(fcgi_header(&f->answer, "Cache-Control", value), "no-store");
 	assert_string_equal(fcgi_header(&f->answer, "Content-Type", value), "application/json");
-	assert_int_equal(atoi(fcgi_header(&f->answer, "Content-Length", value)),
+	assert_int_equal(strtol(fcgi_header(&f->answer, "Content-Length", value), NULL, 10),
 		f->answer.len - f->answer.body_at);
 	assert_non_null(strstr(f->answer.text, "\"path\":\"/a\",\"query\":\"b=c\""));
 	close(fd);
@@ -417,6 +417,29 @@ static void stopping_lets_a_request_in_flight_finish(void **state)
 	close(fd);
 }
 
+static void stopping_waits_for_the_rest_of_a_body(void **state)
+{
+	fixture *f = *state;
+	static const uint8_t rest[] = "\1\5\0\1\0\5\0\0"
+				      "67890"
+				      "\1\5\0\1\0\0\0\0";
+	int fd = fcgi_connect(f->port);
+	const fcgi_request q = {.method = "POST",
+		.uri = "/p",
+		.body = "12345",
+		.body_len = 5,
+		.content_length = "10"};
+	fcgi_send_part(fd, &q);
+	usleep(100000); /* the thread is in the body now */
+	http_stop();
+	usleep(100000);
+	assert_int_equal(send(fd, rest, sizeof(rest) - 1, MSG_NOSIGNAL), sizeof(rest) - 1);
+	fcgi_read(fd, &f->answer);
+	assert_int_equal(f->answer.status, 200);
+	assert_non_null(strstr(f->answer.text, "1234567890"));
+	close(fd);
+}
+
 /* Last, because the server stays as it is (and the program has to end). */
 static void stopping_does_not_wait_longer_than_the_bound(void **state)
 {
@@ -455,6 +478,7 @@ int main(void)
 		CASE(stopping_wakes_idle_kept_connections),
 		CASE(stopping_wakes_connections_that_never_asked),
 		CASE(stopping_lets_a_request_in_flight_finish),
+		CASE(stopping_waits_for_the_rest_of_a_body),
 		CASE(stopping_does_not_wait_longer_than_the_bound),
 	};
 	signal(SIGPIPE, SIG_IGN);

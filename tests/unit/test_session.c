@@ -142,7 +142,7 @@ static void a_grant_is_bound_to_both_users_and_its_kind(void **state)
 	assert_int_equal(verify(grant, 1), ERR_SESSION_INVALID);
 	session_mint(keys, 7, 2000, session);
 	assert_int_equal(session_grant_verify(keys, session, 7, 8, 1, &r), ERR_TOKEN_INVALID);
-	memcpy(strstr(grant, "fan"), "fax", 3);
+	strstr(grant, "fan")[2] = 'x';
 	assert_int_equal(session_grant_verify(keys, grant, 7, 8, 1, &r), ERR_TOKEN_INVALID);
 	session_grant_mint(keys, 7, 8, SESSION_FRIEND, 2000, grant);
 	assert_int_equal(session_grant_verify(keys, grant, 7, 8, 1, &r), ERR_OK);

@@ -57,7 +57,8 @@ static void every_share_is_a_fen_and_the_sum_is_exact(void **state)
 	(void)state;
 	uint64_t draw = 0;
 	for (uint32_t n = 2; n <= 50; n++) {
-		const int64_t totals[] = {n, n + 1, 2 * n - 1, 2 * n, 3 * n + 1, 100 * n, 99991};
+		const int64_t m = n;
+		const int64_t totals[] = {m, m + 1, 2 * m - 1, 2 * m, 3 * m + 1, 100 * m, 99991};
 		for (size_t t = 0; t < sizeof totals / sizeof *totals; t++) {
 			for (unsigned i = 0; i < 10; i++) {
 				const split_input in = input_of(draw++, SPLIT_LUCKY, totals[t], n);
@@ -99,15 +100,15 @@ static void equal_shares_differ_by_one_fen_at_most(void **state)
 	assert_int_equal(more, 7);
 }
 
-static void every_field_changes_shares_and_commitment(void **state)
+static void every_field_changes_the_commitment_and_all_but_the_number_the_shares(void **state)
 {
 	(void)state;
 	const split_input base = input_of(7, SPLIT_LUCKY, 100000, 20);
 	split_input other[6];
 	for (unsigned i = 0; i < 6; i++)
 		other[i] = base;
-	other[0].seed[31] ^= 1;
-	other[1].packet_id++;
+	other[0].packet_id++;
+	other[1].seed[31] ^= 1;
 	other[2].total_fen++;
 	other[3].count--;
 	other[4].kind = SPLIT_EQUAL;
@@ -119,7 +120,7 @@ static void every_field_changes_shares_and_commitment(void **state)
 	for (unsigned i = 0; i < 6; i++) {
 		split_shares(&other[i], changed);
 		split_commitment(&other[i], moved);
-		assert_memory_not_equal(shares, changed, 19 * sizeof *shares);
+		assert_int_equal(memcmp(shares, changed, 19 * sizeof *shares) == 0, i == 0);
 		assert_memory_not_equal(commitment, moved, 32);
 	}
 }
@@ -313,7 +314,8 @@ int main(void)
 		cmocka_unit_test(every_share_is_a_fen_and_the_sum_is_exact),
 		cmocka_unit_test(the_edges_are_exact),
 		cmocka_unit_test(equal_shares_differ_by_one_fen_at_most),
-		cmocka_unit_test(every_field_changes_shares_and_commitment),
+		cmocka_unit_test(
+			every_field_changes_the_commitment_and_all_but_the_number_the_shares),
 		cmocka_unit_test(all_positions_are_alike),
 		cmocka_unit_test(the_odd_fen_of_equal_shares_fall_anywhere),
 		cmocka_unit_test(the_same_test_rejects_the_unshuffled_draw),

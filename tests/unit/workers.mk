@@ -1,3 +1,13 @@
 check_PROGRAMS += tests/unit/test_workers
 tests_unit_test_workers_SOURCES = tests/unit/test_workers.c $(HB_WORKER_PARTS)
 tests_unit_test_workers_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
+
+SERVER_TESTS += tests/unit/test_orders tests/unit/test_relay
+CELL_DB_SOURCES = tests/unit/cell_db.c tests/unit/cell_db.h $(SERVER_TEST_SOURCES)
+CELL_DB_CPPFLAGS = $(AM_CPPFLAGS) -DHB_SRCDIR='"$(abs_top_srcdir)"'
+tests_unit_test_orders_SOURCES = tests/unit/test_orders.c $(CELL_DB_SOURCES)
+tests_unit_test_orders_CPPFLAGS = $(CELL_DB_CPPFLAGS)
+tests_unit_test_orders_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
+tests_unit_test_relay_SOURCES = tests/unit/test_relay.c $(CELL_DB_SOURCES) $(HB_WORKER_PARTS) workers/relay.c workers/transfer.c workers/inbox.c
+tests_unit_test_relay_CPPFLAGS = $(CELL_DB_CPPFLAGS)
+tests_unit_test_relay_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)

@@ -10,8 +10,7 @@ KINDS = {"lucky": 1, "equal": 2}
 
 def fields(v):
     return (
-        v["packet_id"].to_bytes(8, "big")
-        + v["total"].to_bytes(8, "big")
+        v["total"].to_bytes(8, "big")
         + v["count"].to_bytes(4, "big")
         + bytes([KINDS[v["split"]]])
         + hashlib.sha256(v["nonce"].encode()).digest()
@@ -93,7 +92,7 @@ def main():
                 "split": split,
                 "nonce": nonce,
                 "seed_hash": hashlib.sha256(b"hb-seed-1" + seed).hexdigest(),
-                "commitment": hashlib.sha256(b"hb-commit-1" + seed + fields(v)).hexdigest(),
+                "commitment": hashlib.sha256(b"hb-commit-1" + seed + packet_id.to_bytes(8, "big") + fields(v)).hexdigest(),
                 "shares": [str(s) for s in drawn],
             }
         )

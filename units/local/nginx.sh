@@ -20,4 +20,5 @@ if [ "${1:-}" = --stray ]; then
 	exit 0
 fi
 end_strays "$S/run/nginx"
+ulimit -n "$(ulimit -H -n)"
 exec nginx -e stderr -c "$S/etc/nginx.conf"

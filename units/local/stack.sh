@@ -8,9 +8,6 @@ STACK=$ROOT/.hb/$NAME
 SV=$STACK/sv
 START_WAIT_S=60
 STOP_WAIT_S=20
-# A root's nginx would give its workers to Debian's user, who cannot read a clone in root's home.
-NGINX_USER=()
-if [ "$(id -u)" = 0 ]; then NGINX_USER=(--user root); fi
 
 rows() { grep -v '^#' "$LOCAL/$1"; }
 port() { awk -F'\t' -v name="$1" -v base="$BASE" '$1 == name { print base + $2 }' "$LOCAL/ports.tsv"; }
@@ -75,7 +72,7 @@ socket_path() {
 }
 
 make_config() {
-	local member
+	local member nginx_user=
 	substitutions >"$STACK/run/substitutions.sed"
 	chmod 600 "$STACK/run/substitutions.sed"
 	render "$LOCAL/topology.cfg.in" "$STACK/etc/topology.cfg" 644
@@ -88,10 +85,12 @@ make_config() {
 			-e "s|@socket@|$(socket_path "$member")|" -e "s|@port@|$(port "$member")|g" \
 			-e "s|@extra_port@|$(port "${member/-db-/-dbx-}")|"
 	done
+	# A root's nginx would give its workers to Debian's user, who cannot read a clone in root's home.
+	if [ "$(id -u)" = 0 ]; then nginx_user=root; fi
 	cat >"$STACK/etc/env" <<-ENV
 		S='$STACK' R='$ROOT' USER='$(id -un)'
 		export S R USER PATH='$PATH' LC_ALL=C.UTF-8
-		export HB_CONFIG="\$S/etc/hongbao.cfg" HB_STATE="\$S" HB_SHARE="\$R"
+		export HB_CONFIG="\$S/etc/hongbao.cfg" HB_STATE="\$S" HB_SHARE="\$R" HB_NGINX_USER=$nginx_user
 		export ERL_EPMD_PORT=$(port epmd) RABBITMQ_NODENAME=hb$BASE@localhost
 		export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_NODE_PORT=$(port amqp) RABBITMQ_DIST_PORT=$(port amqp-dist)
 	ENV
@@ -203,7 +202,7 @@ stack_up() {
 	in_stack hbctl schema apply >/dev/null || die "hbctl schema apply failed"
 	wait_for $START_WAIT_S RabbitMQ listening amqp
 	stage_start program
-	in_stack hbctl nginx render --out "$STACK/etc/nginx.conf" "${NGINX_USER[@]}" || die "hbctl nginx render failed"
+	in_stack hbctl nginx render --out "$STACK/etc/nginx.conf" || die "hbctl nginx render failed"
 	stage_start front
 	wait_for $START_WAIT_S "the front door" front_answers
 	say "Up in $((SECONDS - began)) s."

@@ -1,1 +1,144 @@
 # shellcheck shell=bash
+# test: every test there is. Unit tests need no server; the others run against a stack of their own, so a running demo
+# is never touched. Each phase writes its whole output to .hb/test-logs; a phase that cannot run counts as one failure.
+# The last line is the sum: "N passed, N failed[, N skipped]".
+
+TEST_NAME="test"
+TEST_BASE=${HB_TEST_BASE:-19000}
+TEST_LOGS=$ROOT/.hb/test-logs
+PASSED=0
+FAILED=0
+SKIPPED=0
+
+# count PHASE PASSED FAILED SKIPPED
+count() {
+	PASSED=$((PASSED + $2)) FAILED=$((FAILED + $3)) SKIPPED=$((SKIPPED + $4))
+	say "$1: $2 passed, $3 failed, $4 skipped"
+}
+
+# cannot PHASE WHY: the phase could not run.
+cannot() {
+	say "$1: $2 (log: $TEST_LOGS/$1.log)"
+	count "$1" 0 1 0
+}
+
+test_dev() { HB_NAME=$TEST_NAME HB_BASE=$TEST_BASE HB_BUILD=$BUILD HB_CONFIG_TEMPLATE=$ROOT/tests/integration/hongbao.cfg.in "$ROOT/dev" "$@"; }
+
+test_port() { awk -F'\t' -v name="$1" -v base="$TEST_BASE" '$1 == name { print base + $2 }' "$LOCAL/ports.tsv"; }
+
+# The stack of the tests, fresh once per run.
+test_stack() {
+	[ -z "${TEST_STACK_UP:-}" ] || return 0
+	test_dev down --wipe >"$TEST_LOGS/stack.log" 2>&1 || true
+	test_dev up >>"$TEST_LOGS/stack.log" 2>&1 || return 1
+	TEST_STACK_UP=yes
+}
+
+# A line of automake's summary, "# PASS:  12", of the phase's log.
+automake_sum() { awk -v key="# $1:" 'index($0, key) == 1 { n += $3 } END { print n + 0 }' "$TEST_LOGS/unit.log"; }
+
+test_unit() {
+	local log=$TEST_LOGS/unit.log
+	make -C "$BUILD" --no-print-directory -k -j"$(nproc)" check >"$log" 2>&1 || true
+	if ! grep -q '^# TOTAL:' "$log"; then
+		tail -n 5 "$log"
+		cannot unit "make check did not get to the tests"
+		return
+	fi
+	grep -E '^(FAIL|ERROR|XPASS): ' "$log" || true
+	count unit "$(automake_sum PASS)" $(($(automake_sum FAIL) + $(automake_sum ERROR) + $(automake_sum XPASS))) "$(automake_sum SKIP)"
+}
+
+# Programs that test C modules against the real servers of the stack: SERVER_TESTS of tests/unit. They get a scratch
+# database of cell A's primary, whose commits wait for the replicas as in life.
+test_server() {
+	local log=$TEST_LOGS/server.log programs program secrets=$ROOT/.hb/$TEST_NAME/secrets status
+	programs=$(make -C "$BUILD" --no-print-directory -s print-server-tests)
+	# shellcheck disable=SC2086 # a list of words
+	if ! make -C "$BUILD" --no-print-directory -s -j"$(nproc)" $programs >"$log" 2>&1; then
+		cannot server "the programs do not build"
+		return
+	fi
+	test_stack || { cannot server "the stack did not come up: $TEST_LOGS/stack.log" && return; }
+	MYSQL_PWD=$(cat "$secrets/db.hb_ctl") mariadb --no-defaults -h 127.0.0.1 -P "$(test_port A-db-east)" -u hb_ctl \
+		-e 'CREATE DATABASE IF NOT EXISTS scratch' >>"$log" 2>&1 || true
+	for program in $programs; do
+		status=0
+		(
+			cd "$BUILD"
+			export CMOCKA_MESSAGE_OUTPUT=TAP srcdir=$ROOT
+			export HB_TEST_MYSQL HB_TEST_MQ HB_TEST_MEMCACHED HB_TEST_ETCD
+			HB_TEST_MYSQL=127.0.0.1:$(test_port A-db-east):hb_ctl:$(cat "$secrets/db.hb_ctl"):scratch
+			HB_TEST_MQ=127.0.0.1:$(test_port amqp):hongbao:$(cat "$secrets/mq.hongbao"):hongbao
+			HB_TEST_MEMCACHED=127.0.0.1:$(test_port A-cache-east)
+			HB_TEST_ETCD=127.0.0.1:$(test_port etcd)
+			timeout 300 "./$program"
+		) >"$log.one" 2>&1 || status=$?
+		{ echo "== $program: exit $status" && cat "$log.one"; } >>"$log"
+		grep -E '^not ok ' "$log.one" || true
+		# A program that ended badly without saying which test failed counts as one failure.
+		if [ $status != 0 ] && ! grep -q '^not ok ' "$log.one"; then echo "not ok - $program: exit $status" | tee -a "$log"; fi
+	done
+	rm -f "$log.one"
+	count server "$(grep -Ec '^ok [^#]*$' "$log")" "$(grep -c '^not ok ' "$log")" "$(grep -Eic '^ok .*# skip' "$log")"
+}
+
+junit_number() { sed -nE "s/.*<testsuite [^>]*\\b$2=\"([0-9]+)\".*/\\1/p" "$1" | head -n 1; }
+
+test_integration() {
+	local log=$TEST_LOGS/integration.log xml=$TEST_LOGS/integration.xml total failures errors skipped
+	test_stack || { cannot integration "the stack did not come up: $TEST_LOGS/stack.log" && return; }
+	rm -f "$xml"
+	HB_TEST_STACK=$ROOT/.hb/$TEST_NAME HB_TEST_BUILD=$BUILD /usr/bin/python3 -m pytest -q -p no:cacheprovider \
+		--junitxml="$xml" "$ROOT/tests/integration" >"$log" 2>&1 || true
+	total=$(junit_number "$xml" tests 2>/dev/null) || total=
+	if [ -z "$total" ]; then
+		cannot integration "pytest gave no result"
+		return
+	fi
+	failures=$(junit_number "$xml" failures) errors=$(junit_number "$xml" errors) skipped=$(junit_number "$xml" skipped)
+	grep -E '^(FAILED|ERROR) ' "$log" || true
+	count integration $((total - failures - errors - skipped)) $((failures + errors)) "$skipped"
+	if [ "$total" = 0 ]; then cannot integration "there were no tests"; fi
+}
+
+# Node's own runner with TAP, and Debian's Chromium.
+test_browser() {
+	local log=$TEST_LOGS/browser.log folder=$ROOT/tests/browser
+	if [ ! -f "$folder/package.json" ]; then
+		say "browser: none"
+		return
+	fi
+	test_stack || { cannot browser "the stack did not come up: $TEST_LOGS/stack.log" && return; }
+	if ! (cd "$folder" && npm ci --no-audit --no-fund) >"$log" 2>&1; then
+		cannot browser "npm ci failed"
+		return
+	fi
+	(
+		cd "$folder"
+		HB_FRONT=$(test_dev url) HB_FINANCE=$(test_dev url finance) HB_TEST_STACK=$ROOT/.hb/$TEST_NAME \
+			node --test --test-reporter=tap
+	) >>"$log" 2>&1 || true
+	if ! grep -q '^# tests [1-9]' "$log"; then
+		cannot browser "no test ran"
+		return
+	fi
+	grep -E '^ *not ok ' "$log" || true
+	count browser "$(awk '/^# pass /{print $3}' "$log")" "$(awk '/^# (fail|cancelled) /{n += $3} END {print n + 0}' "$log")" \
+		"$(awk '/^# (skipped|todo) /{n += $3} END {print n + 0}' "$log")"
+}
+
+test_all() {
+	local phase phases=("$@")
+	mkdir -p "$TEST_LOGS"
+	[ ${#phases[@]} -gt 0 ] || phases=(unit server integration browser)
+	for phase in "${phases[@]}"; do
+		case $phase in
+		unit | server | integration | browser) "test_$phase" ;;
+		*) die "test: unit, server, integration, browser" ;;
+		esac
+	done
+	if [ -n "${TEST_STACK_UP:-}" ]; then test_dev down >>"$TEST_LOGS/stack.log" 2>&1 || cannot stack "did not go down"; fi
+	say "$PASSED passed, $FAILED failed$([ $SKIPPED = 0 ] || echo ", $SKIPPED skipped")"
+	[ $FAILED = 0 ]
+}

@@ -32,12 +32,11 @@ const sha256 = async (bytes) => new Uint8Array(await crypto.subtle.digest('SHA-2
 const kinds = { lucky: 1, equal: 2 };
 
 async function fields(input) {
-	return join(bigEndian(input.packet, 8), bigEndian(input.total, 8), bigEndian(input.count, 4),
-		Uint8Array.of(kinds[input.split]), await sha256(ascii(input.nonce)));
+	return join(bigEndian(input.total, 8), bigEndian(input.count, 4), Uint8Array.of(kinds[input.split]), await sha256(ascii(input.nonce)));
 }
 
 export async function commitment(input) {
-	return toHex(await sha256(join(ascii('hb-commit-1'), fromHex(input.seed), await fields(input))));
+	return toHex(await sha256(join(ascii('hb-commit-1'), fromHex(input.seed), bigEndian(input.packet, 8), await fields(input))));
 }
 
 export async function seedHash(seed) {

@@ -1,0 +1,229 @@
+/* The whole service under a crowd, on a real server that keeps killing its connections: nobody who
+ * was told "claimed" is missing, nobody has two shares, and nobody refused has left a trace. Two
+ * services stand for two processes that serve the same packets. */
+#include "base/clk.h"
+#include "base/logger.h"
+#include "tests/unit/claim_fixture.h"
+#include "tests/unit/unit.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { THREADS = 24, PACKETS = 12, SHARES = 40, USERS = 240, SERVICES_MAX = 2 };
+
+typedef struct {
+	program_t program;
+	claim_service_t *service;
+} process;
+
+static process processes[SERVICES_MAX];
+static uint64_t packet[PACKETS];
+
+static void process_start(process *p, claim_fixture *f, const char *options[][2])
+{
+	char why[256];
+
+	assert_int_equal(conf_load(NULL, why, &p->program.conf), ERR_OK);
+	for (; (*options)[0]; options++)
+		assert_int_equal(
+			conf_set(p->program.conf, (*options)[0], (*options)[1], why), ERR_OK);
+	p->program.db = f->target;
+	p->program.db.io_ms = 5000;
+	p->program.epoch = FIXTURE_EPOCH;
+	const claim_service_conf c = {
+		.program = &p->program, .db = f->pool, .numbers = f->numbers, .shares = f->shares};
+	assert_int_equal(claim_service_new(&c, &p->service), ERR_OK);
+}
+
+static void process_end(process *p)
+{
+	claim_service_free(&p->service);
+	conf_free(&p->program.conf);
+}
+
+/* ---- a crowd ---- */
+
+typedef struct {
+	pthread_t thread;
+	unsigned seed, services;
+	int tries;
+	uint64_t told[PACKETS][USERS]; /* the claim's number */
+	bool maybe[PACKETS][USERS];
+	unsigned wrong, claimed, exhausted, busy, unknown, failed;
+} member;
+
+static void member_learns(member *m, int p, uint64_t uid, err_t err, const claim_result *r)
+{
+	if (err == ERR_OUTCOME_UNKNOWN) {
+		m->unknown++;
+		m->maybe[p][uid] = true;
+	} else if (err == ERR_PACKET_BUSY) {
+		m->busy++;
+	} else if (err != ERR_OK) {
+		m->failed++;
+	} else if (r->outcome == CLAIM_EXHAUSTED) {
+		m->exhausted++;
+		m->wrong += m->told[p][uid] != 0;
+	} else {
+		m->claimed += r->outcome == CLAIM_CLAIMED;
+		m->wrong += r->outcome != CLAIM_CLAIMED && r->outcome != CLAIM_ALREADY;
+		m->wrong += r->outcome == CLAIM_ALREADY && !m->told[p][uid] && !m->maybe[p][uid];
+		m->wrong += r->row.uid != uid || r->row.packet_id != packet[p];
+		m->wrong += m->told[p][uid] && m->told[p][uid] != r->row.claim_no;
+		m->told[p][uid] = r->row.claim_no;
+	}
+}
+
+/* Every member has users of its own, so that it knows all that they were told. */
+static void *member_main(void *arg)
+{
+	member *m = arg;
+	const uint64_t first = m->seed % THREADS * (USERS / THREADS);
+
+	for (int i = 0; i < m->tries; i++) {
+		const int p = rand_r(&m->seed) % PACKETS;
+		const uint64_t uid = first + (uint64_t)rand_r(&m->seed) % (USERS / THREADS);
+		process *s = &processes[(unsigned)rand_r(&m->seed) % m->services];
+		int64_t retry_ms;
+		claim_result r = {0};
+		const err_t err =
+			claim_open(s->service, packet[p], uid, 0, FIXTURE_NOW + 1, &retry_ms, &r);
+		member_learns(m, p, uid, err, &r);
+	}
+	return NULL;
+}
+
+static _Atomic bool killing;
+
+/* Kills the claims' connections, wherever they are in their transactions. */
+static void *killer_main(void *arg)
+{
+	claim_fixture *f = arg;
+	unsigned seed = 7;
+
+	while (killing) {
+		usleep(5000 + (unsigned)rand_r(&seed) % 20000);
+		if (rand_r(&seed) % 4 == 0) {
+			proxy_cut(f->proxy);
+			continue;
+		}
+		const uint64_t id = fixture_value(f,
+			"SELECT id FROM information_schema.processlist WHERE db = DATABASE()"
+			" AND id <> CONNECTION_ID() ORDER BY RAND() LIMIT 1");
+		char sql[64];
+		const int n = snprintf(sql, sizeof(sql), "KILL %" PRIu64, id);
+		if (id != 0 && db_script(f->db, sql, (size_t)n, NULL, NULL) != ERR_OK)
+			continue; /* it has gone already */
+	}
+	return NULL;
+}
+
+static void compare_with_rows(claim_fixture *f, const member *m)
+{
+	for (int p = 0; p < PACKETS; p++) {
+		for (uint64_t uid = 0; uid < USERS; uid++) {
+			const member *who = &m[uid / (USERS / THREADS)];
+			const uint64_t row = fixture_value(f,
+				"SELECT claim_no FROM (SELECT 1) x LEFT JOIN claim ON packet_id"
+				" = %" PRIu64 " AND uid = %" PRIu64,
+				packet[p], uid);
+			if (who->told[p][uid])
+				assert_int_equal(row, who->told[p][uid]);
+			else if (!who->maybe[p][uid])
+				assert_int_equal(row, 0);
+		}
+	}
+}
+
+static void crowd(claim_fixture *f, unsigned services, bool kill, int tries)
+{
+	member *m = calloc(THREADS, sizeof(*m));
+	member sum = {0};
+	pthread_t killer;
+
+	assert_non_null(m);
+	for (int p = 0; p < PACKETS; p++)
+		packet[p] = fixture_packet_new(
+			f, &(fixture_packet){.count = SHARES, .total_fen = SHARES * 10});
+	killing = kill;
+	if (kill)
+		pthread_create(&killer, NULL, killer_main, f);
+	for (unsigned i = 0; i < THREADS; i++) {
+		m[i].seed = THREADS * 1000 + i;
+		m[i].services = services;
+		m[i].tries = tries;
+		pthread_create(&m[i].thread, NULL, member_main, &m[i]);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		pthread_join(m[i].thread, NULL);
+		sum.claimed += m[i].claimed;
+		sum.exhausted += m[i].exhausted;
+		sum.busy += m[i].busy;
+		sum.unknown += m[i].unknown;
+		sum.failed += m[i].failed;
+		sum.wrong += m[i].wrong;
+	}
+	killing = false;
+	if (kill)
+		pthread_join(killer, NULL);
+	for (unsigned i = 0; i < services; i++)
+		process_end(&processes[i]);
+	print_message("# claimed %u exhausted %u busy %u unknown %u failed %u\n", sum.claimed,
+		sum.exhausted, sum.busy, sum.unknown, sum.failed);
+	assert_int_equal(sum.wrong, 0);
+	if (!kill) {
+		assert_int_equal(sum.failed + sum.unknown, 0);
+		assert_int_equal(sum.claimed, PACKETS * SHARES);
+	}
+	compare_with_rows(f, m);
+	fixture_check_books(f);
+	free(m);
+}
+
+/* ---- cases ---- */
+
+static void a_crowd_shares_every_packet_exactly(void **state)
+{
+	process_start(&processes[0], *state, (const char *[][2]){{NULL, NULL}});
+	crowd(*state, 1, false, 400);
+}
+
+static void two_processes_that_serve_the_same_packets_are_exact_too(void **state)
+{
+	for (unsigned i = 0; i < 2; i++)
+		process_start(&processes[i], *state,
+			(const char *[][2]){
+				{"claim.hash", "false"}, {"claim.batch_max", "16"}, {NULL, NULL}});
+	crowd(*state, 2, false, 400);
+}
+
+static void killed_connections_lose_and_double_nothing(void **state)
+{
+	for (unsigned i = 0; i < 2; i++)
+		process_start(&processes[i], *state,
+			(const char *[][2]){{"claim.executors", "3"}, {NULL, NULL}});
+	crowd(*state, 2, true, 400);
+}
+
+static void one_locked_transaction_per_claim_is_exact_too(void **state)
+{
+	process_start(&processes[0], *state,
+		(const char *[][2]){{"claim.row_lock", "true"}, {NULL, NULL}});
+	crowd(*state, 1, false, 200);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_crowd_shares_every_packet_exactly),
+		cmocka_unit_test(two_processes_that_serve_the_same_packets_are_exact_too),
+		cmocka_unit_test(killed_connections_lose_and_double_nothing),
+		cmocka_unit_test(one_locked_transaction_per_claim_is_exact_too),
+	};
+
+	logger_init("test", "A", 1, LOGGER_ERROR);
+	return cmocka_run_group_tests_name("claim_service", tests, fixture_setup, fixture_teardown);
+}

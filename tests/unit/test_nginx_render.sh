@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# hbctl nginx render: nginx accepts what it makes of the local topology, and the rules that matter hold in it.
+set -euo pipefail
+
+source=$(cd "${srcdir:-.}" && pwd)
+hbctl=$PWD/hbctl
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+PATH=$PATH:/usr/sbin
+count=0 failures=0
+
+check() { # check NAME COMMAND…
+	local name=$1
+	shift
+	count=$((count + 1))
+	if "$@" >"$dir/out" 2>&1; then
+		echo "ok $count - $name"
+	else
+		failures=$((failures + 1))
+		echo "not ok $count - $name"
+		sed 's/^/# /' "$dir/out"
+	fi
+}
+
+# config EXTRA: hongbao.cfg with these further lines.
+config() {
+	printf 'paths: { topology = "%s/topology.cfg"; secrets = "%s"; metrics = "%s"; };\n%s\n' "$dir" "$dir" "$dir" "$1" >"$dir/hongbao.cfg"
+}
+
+render() {
+	"$hbctl" --config "$dir/hongbao.cfg" --share "$source" --state "$dir" nginx render --out "$dir/nginx.conf" "$@"
+}
+
+has() { grep -qE -- "$1" "$dir/nginx.conf"; }
+has_not() { ! has "$1"; }
+
+# For each program: nginx's workers times the idle connections of all upstreams that name it stay below its threads.
+idle_below_threads() { # idle_below_threads CORE QUERY
+	awk -v core="$1" -v query="$2" '
+		/worker_processes/ { workers = $2 + 0 }
+		/^\tupstream / { kind = $2 ~ /query|ops/ ? "query" : "core"; n = 0 }
+		/^\t\tserver / { server[n++] = $2 }
+		/^\t\tkeepalive / { for (i = 0; i < n; i++) { idle[server[i]] += $2; of[server[i]] = kind } }
+		END {
+			for (s in idle) {
+				threads = of[s] == "core" ? core : query
+				if (workers * idle[s] >= threads) { print s, workers * idle[s], "of", threads; bad = 1 }
+			}
+			exit bad || !workers
+		}' "$dir/nginx.conf"
+}
+
+slots_are_whole() {
+	awk '/map \$hb_slot \$hb_cell/ { on = 1; next } on && /^\t}/ { exit } on && $1 ~ /^[0-9]+$/ { total++ }
+		END { exit total != 1100 }' "$dir/nginx.conf" &&
+		has '^\s+499 A;' && has '^\s+500 B;' && has '^\s+7 A;' && has '^\s+007 A;'
+}
+
+every_route_has_a_location() {
+	local pattern
+	sed -nE 's/^ROUTE\([^"]*"[A-Z]+", *"([^"]+)".*/\1/p' "$source/lib/domain/routes.def" | sort -u | while read -r pattern; do
+		pattern=${pattern/'{number}'/'(?<hb_number>[0-9]{0,16}?(?<hb_tail>[0-9]{1,3}))'}
+		grep -qF -- "$pattern" "$dir/nginx.conf" || { echo "no location for $pattern" && exit 1; }
+	done
+}
+
+awk -F'\t' '!/^#/ { print "s|@port\\." $1 "@|" 42000 + $2 "|g" }' "$source/units/local/ports.tsv" >"$dir/ports.sed"
+sed -f "$dir/ports.sed" "$source/units/local/topology.cfg.in" >"$dir/topology.cfg"
+mkdir -p "$dir/run/nginx" "$dir/log/nginx"
+
+config 'demo: { login = true; };'
+check "the local topology renders" render --offline
+check "nothing of the template is left" has_not '@[a-z_]+@'
+if command -v nginx >/dev/null; then
+	check "nginx accepts it" nginx -t -q -e stderr -c "$dir/nginx.conf"
+else
+	count=$((count + 1))
+	echo "ok $count - nginx accepts it # SKIP no nginx"
+fi
+check "every route has its location" every_route_has_a_location
+check "every slot has its cell, short forms too" slots_are_whole
+check "claims are hashed by packet" has 'fastcgi_pass hb_\$\{hb_cell\}_claim;'
+check "errors carry the user's text in Chinese" has '"code":"BODY_TOO_LARGE".*内容过长'
+for threads in 4 5 8 96 280 1024; do
+	config "http: { core_threads = $threads; query_threads = $threads; };"
+	render --offline
+	check "idle connections stay below $threads threads" idle_below_threads "$threads" "$threads"
+done
+config 'claim: { hash = false; };'
+render --offline
+check "claims are spread when hashing is off" has_not '_claim'
+check "the demo login is not there when it is off" has_not '/v1/demo'
+rm -f "$dir/nginx.conf"
+status=0
+render 2>/dev/null || status=$?
+check "without the control store it says so (exit 6)" test $status = 6
+check "and writes nothing" test ! -e "$dir/nginx.conf"
+echo "1..$count"
+[ $failures = 0 ]
