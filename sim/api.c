@@ -304,6 +304,11 @@ static err_t page_show(call_t *c)
 	return cashier_show(c->r, c->no);
 }
 
+static err_t page_account(call_t *c)
+{
+	return cashier_account(c->r, c->no);
+}
+
 static err_t page_pay(call_t *c)
 {
 	return cashier_pay(c->r, c->no);
@@ -329,6 +334,7 @@ static const route_t ROUTES[] = {
 	{"GET", "/finance/v1/accounts/{no}/entries", false, account_entries},
 	{"GET", "/cashier/{no}", false, page_show},
 	{"POST", "/cashier/{no}/pay", false, page_pay},
+	{"GET", "/account/{no}", false, page_account},
 	{"GET", "/cashier.css", false, page_style},
 	{"GET", "/sim/faults", false, faults_show},
 	{"POST", "/sim/faults", false, faults_change},

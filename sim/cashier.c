@@ -4,11 +4,12 @@
  */
 #include "sim/cashier.h"
 
+#include "base/clk.h"
 #include "base/parse.h"
 #include <stdio.h>
 #include <string.h>
 
-enum { TAG_BYTES = 16, ORIGIN_BYTES = 200 };
+enum { TAG_BYTES = 16, ORIGIN_BYTES = 200, ACCOUNT_LINES = 50, ACCOUNT_PAGE = 500 };
 
 static const char STYLE[] =
 	"*{box-sizing:border-box}\n"
@@ -27,6 +28,9 @@ static const char STYLE[] =
 	"button:hover{background:#b02d24}\n"
 	"a:focus-visible,button:focus-visible{outline:3px solid #f0b429;outline-offset:2px}\n"
 	"a.back{display:block;text-align:center;padding:1rem;color:#8a4b3d}\n"
+	"ul{list-style:none;margin:0;padding:0}\n"
+	"li{display:flex;justify-content:space-between;padding:.5rem 0;"
+	"border-top:1px solid #eee6e0;font-variant-numeric:tabular-nums}\n"
 	"footer{color:#8a7f79;font-size:.75rem;text-align:center}\n";
 
 static const char PAGE[] =
@@ -36,6 +40,18 @@ static const char PAGE[] =
 	"<body>\n<main>\n<header>收银台 Cashier</header>\n"
 	"<section class=\"card\">\n<h1>%s</h1>\n<p class=\"amount\">¥%lld.%02lld</p>\n"
 	"<p class=\"subject\">%s</p>\n<p class=\"order\">%llu</p>\n</section>\n%s"
+	"<footer>模拟机构，不涉及真实资金 Simulated: no real money moves</footer>\n"
+	"</main>\n</body>\n</html>\n";
+
+static const char ACCOUNT[] =
+	"<!doctype html>\n<html lang=\"zh\">\n<head>\n<meta charset=\"utf-8\">\n"
+	"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+	"<title>零钱 Balance</title>\n<link rel=\"stylesheet\" href=\"/cashier.css\">\n</head>\n"
+	"<body>\n<main>\n<header>支付机构 Finance</header>\n"
+	"<section class=\"card\">\n<h1>用户 User %llu</h1>\n<p class=\"amount\" id=\"received\">"
+	"¥%lld.%02lld</p>\n<p class=\"subject\">收到的转账 Transfers received: "
+	"%lld</p>\n</section>\n"
+	"<section class=\"card\"><ul>%s</ul></section>\n"
 	"<footer>模拟机构，不涉及真实资金 Simulated: no real money moves</footer>\n"
 	"</main>\n</body>\n</html>\n";
 
@@ -210,6 +226,57 @@ err_t cashier_pay(http_req_t *r, uint64_t order_no)
 	html(r, &o, "");
 	http_header(
 		r, "Location", arena_strdup(r->arena, o.return_url[0] ? o.return_url : address));
+	return ERR_OK;
+}
+
+/* The newest entries of a user, as a ring. */
+typedef struct {
+	book_entry line[ACCOUNT_LINES];
+	size_t seen;
+	int64_t last_id;
+} account_lines;
+
+static void keep_line(void *ctx, const book_entry *e)
+{
+	account_lines *l = ctx;
+	l->line[l->seen++ % ACCOUNT_LINES] = *e;
+	l->last_id = e->entry_id;
+}
+
+static const char *account_list(http_req_t *r, const account_lines *l)
+{
+	const char *out = "";
+	const size_t first = l->seen > ACCOUNT_LINES ? l->seen - ACCOUNT_LINES : 0;
+	for (size_t i = first; i < l->seen; i++) {
+		const book_entry *e = &l->line[i % ACCOUNT_LINES];
+		char at[CLK_RFC3339_BYTES];
+		clk_rfc3339(e->at_ms, at);
+		out = arena_printf(r->arena,
+			"<li><span>%s %.19s</span><b>¥%lld.%02lld</b></li>\n%s",
+			finance_kind_name(e->kind), at, (long long)(e->amount_fen / 100),
+			(long long)(e->amount_fen % 100), out);
+	}
+	return out;
+}
+
+err_t cashier_account(http_req_t *r, uint64_t uid)
+{
+	const api_t *a = r->app;
+	account_lines *l = arena_alloc(r->arena, sizeof *l);
+	book_entries_query q = {.uid = uid, .limit = ACCOUNT_PAGE};
+	book_account got;
+	bool more = true;
+	err_t err = book_account_of(a->book, uid, &got);
+	while (err == ERR_OK && more) {
+		err = book_entries(a->book, &q, keep_line, l, &more);
+		q.after = l->last_id;
+	}
+	if (err != ERR_OK)
+		return err;
+	html(r, NULL,
+		arena_printf(r->arena, ACCOUNT, (unsigned long long)uid,
+			(long long)(got.received_fen / 100), (long long)(got.received_fen % 100),
+			(long long)got.received_count, account_list(r, l)));
 	return ERR_OK;
 }
 

@@ -13,6 +13,7 @@ bool cashier_url_ok(const char *url);
 
 err_t cashier_show(http_req_t *r, uint64_t order_no) MUST_CHECK; /* GET /cashier/{no}?t= */
 err_t cashier_pay(http_req_t *r, uint64_t order_no) MUST_CHECK;  /* POST /cashier/{no}/pay */
+err_t cashier_account(http_req_t *r, uint64_t uid) MUST_CHECK;   /* GET /account/{uid} */
 err_t cashier_style(http_req_t *r) MUST_CHECK;                   /* GET /cashier.css */
 
 #endif

@@ -278,6 +278,10 @@ const char *conf_secret_path(const conf_t *c, const char *name)
 
 void conf_print_markdown(FILE *to)
 {
+	fputs("# Options of hongbao.cfg\n\nWritten by `hbctl config markdown` from "
+	      "lib/base/options.def. An "
+	      "option `a.b` stands as `a: { b = …; };`.\n\n",
+		to);
 	fputs("| option | default | range | unit | what it is |\n|---|---|---|---|---|\n", to);
 	for (int i = 0; i < CONF_COUNT; i++) {
 		const conf_row *r = &conf_table[i];

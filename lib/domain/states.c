@@ -145,6 +145,10 @@ void states_print_dot(FILE *to)
 
 void states_print_markdown(FILE *to)
 {
+	fputs("# States of orders\n\nWritten by `hbctl states --markdown` from "
+	      "lib/domain/states.def; "
+	      "`hbctl states --dot` draws them.\n\n",
+		to);
 	for (int k = 0; k < STATES_KINDS; k++) {
 		fprintf(to, "%s## %s\n\n| state | number | final |\n|---|---|---|\n", k ? "\n" : "",
 			states_kinds[k].name);

@@ -6,10 +6,7 @@
 #include "http/http.h"
 #include <string.h>
 
-enum {
-	FIELD_NAME_SHOWN_BYTES = 64, /* of an unknown field */
-
-};
+enum { FIELD_NAME_SHOWN_BYTES = 64 }; /* of an unknown field */
 #define TOKEN_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:~-"
 
 typedef struct {

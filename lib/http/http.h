@@ -96,11 +96,11 @@ typedef enum {
 	HTTP_F_TOKEN, /* A-Za-z0-9 and ._:~- ; least..most bytes; → const char * */
 	HTTP_F_ID,    /* string of digits, 1 … 2^63-1 without leading zero; → uint64_t */
 	HTTP_F_INT,   /* JSON integer in least..most; → int64_t */
-	HTTP_F_MONEY, /* {"amount": integer, "currency": "CNY"}, any int64 (limits are the handler's); → int64_t fen
-			 (limits are the caller's) */
-	HTTP_F_ENUM, /* one of `words`, NULL-terminated; → int, the index + 1 */
-	HTTP_F_IDS,  /* array of least..most distinct HTTP_F_ID; → http_ids */
-	HTTP_F_TIME, /* RFC 3339; → int64_t wall ms */
+	HTTP_F_MONEY, /* {"amount": integer, "currency": "CNY"}, any int64 (limits are the
+			 handler's, negative ones too); → int64_t fen */
+	HTTP_F_ENUM,  /* one of `words`, NULL-terminated; → int, the index + 1 */
+	HTTP_F_IDS,   /* array of least..most distinct HTTP_F_ID; → http_ids */
+	HTTP_F_TIME,  /* RFC 3339; → int64_t wall ms */
 } http_field_type;
 typedef struct {
 	uint64_t *id;

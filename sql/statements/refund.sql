@@ -7,7 +7,7 @@ WHERE state = ? AND expires_at <= ? AND expires_at >= ? AND (expires_at > ? OR p
 ORDER BY expires_at, packet_id LIMIT ?;
 
 -- name: refund_lock_packet
-SELECT state, kind, sender, remaining, expires_at FROM packet WHERE packet_id = ? FOR UPDATE;
+SELECT state, kind, sender, remaining, expires_at FROM packet WHERE packet_id = ? FOR UPDATE SKIP LOCKED;
 
 -- name: refund_packet_expiry
 SELECT expires_at FROM packet WHERE packet_id = ?;
@@ -24,7 +24,7 @@ SELECT payee, payment_no, state, tries, stuck, amount, 0 FROM refund WHERE order
 
 -- name: orders_refund_take
 SELECT order_no FROM refund WHERE state = ? AND next_check_at <= ?
-ORDER BY next_check_at LIMIT ? FOR UPDATE;
+ORDER BY next_check_at LIMIT ? FOR UPDATE SKIP LOCKED;
 
 -- name: orders_refund_lease
 UPDATE JSON_TABLE(?, '$[*]' COLUMNS (no BIGINT UNSIGNED PATH '$')) AS t

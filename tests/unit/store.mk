@@ -1,5 +1,5 @@
-# Pure parts run with `make check`; those that need servers are built on demand and run by `./dev test`, which
-# names the servers of the test stack in HB_TEST_MYSQL, HB_TEST_MEMCACHED, HB_TEST_MQ and HB_TEST_ETCD.
+# Pure parts run with `make check`; those that need servers are built on demand and run by
+# `make check-servers` (from `./dev test`), which needs HB_TEST_MYSQL, HB_TEST_MEMCACHED, HB_TEST_MQ and HB_TEST_ETCD.
 dist_check_SCRIPTS += tests/unit/test_sql_gen.sh
 
 SERVER_TESTS = tests/unit/test_db tests/unit/test_cache tests/unit/test_mq tests/unit/test_control
@@ -27,3 +27,7 @@ tests_unit_test_mq_SOURCES = tests/unit/test_mq.c $(SERVER_TEST_SOURCES)
 tests_unit_test_mq_LDADD = $(STORE_LIBS) $(UNIT_LIBS)
 tests_unit_test_control_SOURCES = tests/unit/test_control.c $(SERVER_TEST_SOURCES)
 tests_unit_test_control_LDADD = $(STORE_LIBS) $(UNIT_LIBS)
+
+.PHONY: check-servers
+check-servers: $(SERVER_TESTS)
+	@set -e; for t in $(SERVER_TESTS); do CMOCKA_MESSAGE_OUTPUT=TAP ./$$t; done

@@ -12,6 +12,7 @@
 #include "store/control.h"
 #include "tests/unit/server_tests.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,7 +140,34 @@ static void a_change_whose_answer_is_lost_is_unknown(void **state)
 	control_free(&c);
 }
 
-static void a_cut_connection_does_not_send_a_change_twice(void **state)
+static void *heal_and_cut(void *ctx)
+{
+	(void)ctx;
+	usleep(200000);
+	proxy_set(proxy, PROXY_PASS);
+	proxy_cut(proxy);
+	return NULL;
+}
+
+static void a_connection_cut_before_the_answer_does_not_send_a_change_twice(void **state)
+{
+	(void)state;
+	control_record w = first_record(), r;
+	pthread_t thread;
+
+	snprintf(endpoints, sizeof endpoints, "http://127.0.0.1:%u", proxy_port(proxy));
+	control_t *c = open_control(endpoints, 2000);
+	assert_int_equal(control_get(c, "A", &r), ERR_NOT_FOUND); /* a connection to be kept */
+	proxy_mute_after(proxy, "/v3/kv/txn");
+	assert_int_equal(pthread_create(&thread, NULL, heal_and_cut, NULL), 0);
+	assert_int_equal(control_put(c, "A", &w), ERR_OUTCOME_UNKNOWN);
+	pthread_join(thread, NULL);
+	assert_int_equal(control_get(c, "A", &r), ERR_OK);
+	assert_int_equal(r.epoch, 1);
+	control_free(&c);
+}
+
+static void a_change_does_not_need_the_kept_connection(void **state)
 {
 	(void)state;
 	control_record w = first_record(), r;
@@ -172,7 +200,8 @@ int main(void)
 		T(a_dead_endpoint_is_passed_over),
 		T(a_silent_endpoint_is_passed_over_when_reading),
 		T(a_change_whose_answer_is_lost_is_unknown),
-		T(a_cut_connection_does_not_send_a_change_twice),
+		T(a_connection_cut_before_the_answer_does_not_send_a_change_twice),
+		T(a_change_does_not_need_the_kept_connection),
 		T(endpoints_that_make_no_sense_are_refused),
 	};
 	server_address server = {.host = "127.0.0.1"};

@@ -415,8 +415,8 @@ static void *store_event(void *ctx)
 {
 	finance_event e = the_event();
 	bool repeated = true;
-	assert_int_equal(orders_event_store(&desk, "same", &e, 1, &repeated), ERR_OK);
-	__atomic_add_fetch((int *)ctx, !repeated, __ATOMIC_RELAXED);
+	err_t err = orders_event_store(&desk, "same", &e, 1, &repeated);
+	__atomic_add_fetch((int *)ctx, err != ERR_OK ? 1000 : !repeated, __ATOMIC_RELAXED);
 	return NULL;
 }
 

@@ -48,5 +48,5 @@ build() {
 		(cd "$BUILD" && "$ROOT/configure" --quiet --enable-werror CFLAGS='-O2 -g' ${HB_CONFIGURE:-} >configure.log 2>&1) ||
 			{ tail -20 "$BUILD/configure.log" >&2 && die "configure failed"; }
 	fi
-	make -C "$BUILD" --no-print-directory -s -j"$(nproc)" all || die "the build failed"
+	make -C "$BUILD" --no-print-directory -s -j"$(nproc)" ARFLAGS=cr all || die "the build failed"
 }

@@ -3,7 +3,7 @@
 # is never touched. Each phase writes its whole output to .hb/test-logs; a phase that cannot run counts as one failure.
 # The last line is the sum: "N passed, N failed[, N skipped]".
 
-TEST_NAME="test"
+TEST_NAME=${HB_TEST_NAME:-test}
 TEST_BASE=${HB_TEST_BASE:-19000}
 TEST_LOGS=$ROOT/.hb/test-logs
 PASSED=0

@@ -4,7 +4,7 @@ import { lang, t } from './i18n.js';
 
 const rows = {
 	sent: (p) => h('a.row', { href: `#/packet/${p.id}` },
-		h('span', {}, p.greeting || '红包', h('small', {}, `${when(p.created_at, lang)} · ${t(p.state === 'open' ? 'open_state' : p.state)}`)),
+		h('span', {}, p.greeting || '红包', h('small', {}, `${when(p.created_at, lang)} · ${t(`state_${p.state}`)}`)),
 		h('span.money', {}, yuan(p.total))),
 	received: (c) => h('a.row', { href: `#/packet/${c.packet_id}` },
 		h('span', {}, t('from', c.sender.uid), h('small', {}, when(c.claimed_at, lang))),
