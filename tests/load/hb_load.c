@@ -144,8 +144,8 @@ static json_t *counts(const uint64_t *count, unsigned n, const char *const *name
 	for (unsigned i = 0; i < n; i++) {
 		snprintf(text, sizeof(text), "%u", i);
 		if (count[i] > 0)
-			json_object_set_new(o, names ? names[i] : text,
-				json_integer((json_int_t)count[i]));
+			json_object_set_new(
+				o, names ? names[i] : text, json_integer((json_int_t)count[i]));
 	}
 	return o;
 }
@@ -183,7 +183,8 @@ int main(int argc, char **argv)
 		.after = kind->after,
 		.reuse = o.reuse != NULL,
 		.tickets = number(o.tickets, "--tickets", UINT32_MAX, 0),
-		.connections = (unsigned)number(o.connections, "--connections", CONNECTIONS_MAX, 64),
+		.connections =
+			(unsigned)number(o.connections, "--connections", CONNECTIONS_MAX, 64),
 		.threads = (unsigned)number(o.threads, "--threads", THREADS_MAX, 2),
 		.rate = (double)number(o.rate, "--rate", 10000000, 0),
 		.warm_ms = (int64_t)number(o.warm_ms, "--warm-ms", 60000, 500),

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const reply_names[REPLY_OUTCOMES] = {"claimed", "already_claimed", "exhausted",
-	"expired", "not_open", "not_eligible", "none"};
+const char *const reply_names[REPLY_OUTCOMES] = {
+	"claimed", "already_claimed", "exhausted", "expired", "not_open", "not_eligible", "none"};
 
 static reply_outcome outcome_of(const char *body, size_t n)
 {

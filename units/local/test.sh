@@ -71,7 +71,7 @@ test_server() {
 			HB_TEST_MYSQL=127.0.0.1:$(test_port A-db-east):hb_ctl:$(cat "$secrets/db.hb_ctl"):scratch
 			HB_TEST_MQ=127.0.0.1:$(test_port amqp):hongbao:$(cat "$secrets/mq.hongbao"):hongbao
 			HB_TEST_MEMCACHED=127.0.0.1:$(test_port A-cache-east)
-			HB_TEST_ETCD=127.0.0.1:$(test_port etcd)
+			HB_TEST_ETCD=http://127.0.0.1:$(test_port etcd)
 			timeout 300 "./$program"
 		) >"$log.one" 2>&1 || status=$?
 		{ echo "== $program: exit $status" && cat "$log.one"; } >>"$log"
