@@ -19,6 +19,7 @@ typedef struct {
 	cache_t *cache;
 	shares_t *shares;
 	numbers_t *numbers;      /* hb-core; NULL in hb-query */
+	db_pool_t *leases;       /* of numbers: who needs one may hold the pool's last connection */
 	claim_service_t *claims; /* hb-core; NULL in hb-query */
 	pace_t *pace;            /* hb-query: who was told when to ask again */
 	fresh_t *fresh;          /* hb-query: whether the cell still has a majority */

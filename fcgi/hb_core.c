@@ -2,7 +2,7 @@
 #include "fcgi/gate.h"
 #include "fcgi/handlers.h"
 
-enum { SHARES_MEMORY_BYTES = 64 << 20, CACHE_HANDLES = 16 };
+enum { SHARES_MEMORY_BYTES = 64 << 20, CACHE_HANDLES = 16, LEASE_CONNECTIONS = 1 };
 
 static const app_handler handlers[ROUTES_COUNT] = {
 #define CORE(id) [ROUTES_ID_##id] = handle_##id,
@@ -19,8 +19,10 @@ static const app_handler handlers[ROUTES_COUNT] = {
 static err_t core_open(app_t *a)
 {
 	const program_t *p = a->p;
-	err_t e = numbers_new(
-		a->db, p->cell->number, conf_i(p->conf, CONF_NUMBER_BLOCK), &a->numbers);
+	err_t e = program_db_pool(p, LEASE_CONNECTIONS, &a->leases);
+	if (e == ERR_OK)
+		e = numbers_new(a->leases, p->cell->number, conf_i(p->conf, CONF_NUMBER_BLOCK),
+			&a->numbers);
 	if (e != ERR_OK)
 		return e;
 	const claim_service_conf claims = {.program = a->p,
@@ -37,6 +39,8 @@ static void core_close(app_t *a)
 		claim_service_free(&a->claims);
 	if (a->numbers)
 		numbers_free(&a->numbers);
+	if (a->leases)
+		db_pool_free(&a->leases);
 }
 
 static const app_program core = {

@@ -2,31 +2,39 @@
  * number; which server wrote it does not matter here. */
 #include "units/gtid.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include "base/parse.h"
+#include <string.h>
 
 typedef struct {
-	uint32_t domain, server;
-	uint64_t sequence;
+	uint64_t domain, server, sequence;
 } gtid;
+
+/* The digits up to `end`; *at moves behind them. */
+static bool gtid_number(const char **at, const char *end, uint64_t *out)
+{
+	size_t n = strcspn(*at, end);
+
+	if (!parse_u64n(*at, n, UINT64_MAX, out))
+		return false;
+	*at += n;
+	return true;
+}
 
 /* Takes the next element off *at; 1 taken, 0 at the end, -1 malformed. */
 static int gtid_next(const char **at, gtid *g)
 {
-	int n = 0;
-
 	if (!**at)
 		return 0;
-	if (sscanf(*at, "%" SCNu32 "-%" SCNu32 "-%" SCNu64 "%n", &g->domain, &g->server,
-		    &g->sequence, &n) != 3)
+	if (!gtid_number(at, "-", &g->domain) || *(*at)++ != '-')
 		return -1;
-	*at += n;
+	if (!gtid_number(at, "-", &g->server) || *(*at)++ != '-')
+		return -1;
+	if (!gtid_number(at, ",", &g->sequence))
+		return -1;
 	if (!**at)
 		return 1;
-	if (**at != ',' || !(*at)[1])
-		return -1;
 	++*at;
-	return 1;
+	return **at ? 1 : -1;
 }
 
 static bool gtid_has(const char *list, const gtid *wanted)

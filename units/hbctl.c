@@ -235,16 +235,17 @@ static void help(FILE *to)
 static int take_option(int argc, char **argv, int at)
 {
 	for (unsigned i = 0; i < OPTIONS; i++) {
-		if (strcmp(argv[at], options[i].flag))
+		if (strcmp(argv[at], options[i].flag) != 0)
 			continue;
 		if (at + 1 == argc)
 			return -1;
 		*options[i].into = argv[at + 1];
 		return 2;
 	}
-	if (strcmp(argv[at], "-o"))
+	if (strcmp(argv[at], "-o") != 0)
 		return 0;
-	if (at + 1 == argc || (strcmp(argv[at + 1], "json") && strcmp(argv[at + 1], "table")))
+	if (at + 1 == argc ||
+		(strcmp(argv[at + 1], "json") != 0 && strcmp(argv[at + 1], "table") != 0))
 		return -1;
 	self.json = !strcmp(argv[at + 1], "json");
 	return 2;
@@ -260,7 +261,7 @@ static int take_options(int argc, char **argv)
 
 		*options[i].into = value && *value ? value : options[i].fallback;
 	}
-	while (at < argc && strcmp(argv[at], "--")) {
+	while (at < argc && strcmp(argv[at], "--") != 0) {
 		int words = take_option(argc, argv, at);
 
 		if (words < 0)

@@ -156,15 +156,16 @@ static err_t settle_primary(const post *p, db_t *db)
 	err_t e = db_exec(db, SQL_UNITS_SEMI_SYNC_MASTER_ON, DB_NONE, NULL);
 
 	while (e == ERR_OK) {
+		bool ready;
+
 		e = verb_member_read(db, &self);
-		if (e == ERR_OK && self.semi_sync_clients > 0 && some_replica_has_all(p, &self))
-			break;
+		ready = e == ERR_OK && self.semi_sync_clients > 0 && some_replica_has_all(p, &self);
+		still_primary_or_end(p);
+		if (ready)
+			return db_exec(db, SQL_UNITS_WRITABLE, DB_NONE, NULL);
 		clk_sleep_ms(LOOK_EVERY_MS);
 	}
-	if (e != ERR_OK)
-		return e;
-	still_primary_or_end(p);
-	return db_exec(db, SQL_UNITS_WRITABLE, DB_NONE, NULL);
+	return e;
 }
 
 /* CHANGE MASTER takes no parameters; what goes into its text is checked to need no quoting. */
@@ -260,7 +261,7 @@ int member_verb(int argc, char **argv)
 	unsigned n = 0;
 	post p;
 
-	if (argc < 5 || strcmp(argv[3], "--") || argc > ARGS_MAX - 8)
+	if (argc < 5 || strcmp(argv[3], "--") != 0 || argc > ARGS_MAX - 8)
 		return verb_usage("member run CELL SITE -- COMMAND…");
 	p.cell = verb_cell(argv[1]);
 	p.member = topology_member_at(p.cell, argv[2]);

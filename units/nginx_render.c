@@ -441,25 +441,30 @@ static bool nginx_accepts(const char *path)
 	return status == 0;
 }
 
+/* The first line of a small file. */
+static bool first_line(const char *path, char *out, int room)
+{
+	FILE *f = fopen(path, "re");
+	bool got = f && fgets(out, room, f);
+
+	if (f)
+		fclose(f);
+	return got;
+}
+
+/* A pid file outlives its process, so the process must be an nginx as well. */
 static bool reload_running(void)
 {
-	char path[512], comm[32] = "";
-	long pid = 0;
-	FILE *f;
+	char path[512], line[32];
+	long pid;
 
 	snprintf(path, sizeof(path), "%s/run/nginx.pid", verb_state());
-	f = fopen(path, "re");
-	if (f && fscanf(f, "%ld", &pid) != 1)
-		pid = 0;
-	if (f)
-		fclose(f);
+	if (!first_line(path, line, sizeof(line)))
+		return false;
+	pid = strtol(line, NULL, 10);
 	snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
-	f = pid > 1 ? fopen(path, "re") : NULL;
-	if (f && !fgets(comm, sizeof(comm), f))
-		comm[0] = 0;
-	if (f)
-		fclose(f);
-	return !strncmp(comm, "nginx", 5) && kill((pid_t)pid, SIGHUP) == 0;
+	return pid > 1 && first_line(path, line, sizeof(line)) && !strncmp(line, "nginx", 5) &&
+	       kill((pid_t)pid, SIGHUP) == 0;
 }
 
 /* What nginx refuses never replaces the file that runs. */

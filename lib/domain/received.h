@@ -5,8 +5,6 @@
 
 #include "store/db.h"
 
-enum { RECEIVED_LIST_MAX = 100 };
-
 typedef struct {
 	uint64_t uid, claim_no, packet_id, sender;
 	unsigned packet_kind;
@@ -15,9 +13,5 @@ typedef struct {
 
 /* Inside the caller's transaction; one that is there already stays as it is. */
 err_t received_add(db_t *db, const received_row *row) MUST_CHECK;
-/* Up to `limit` (≤ RECEIVED_LIST_MAX) rows of the user with claim_no below `below` (INT64_MAX: from
- * the newest), newest first. */
-err_t received_list(db_t *db, uint64_t uid, uint64_t below, unsigned limit, received_row *rows,
-	unsigned *count) MUST_CHECK;
 
 #endif

@@ -4,7 +4,3 @@
 -- name: received_add
 INSERT INTO received (uid, claim_no, packet_id, sender, kind, amount, claimed_at)
 VALUES (?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE claim_no = claim_no;
-
--- name: received_list
-SELECT claim_no, packet_id, sender, kind, amount, claimed_at FROM received
-WHERE uid = ? AND claim_no < ? ORDER BY claim_no DESC LIMIT ?;

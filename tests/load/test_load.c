@@ -23,16 +23,16 @@ static long parse(const char *text, reply_t *r)
 
 static void an_answer_is_read_with_its_outcome(void **state)
 {
-	static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n"
+	static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 26\r\n\r\n"
 				   "{\"outcome\":\"claimed\",\"x\":";
 	reply_t r;
 
 	(void)state;
 	assert_int_equal(parse(text, &r), 0);
-	assert_int_equal(parse("HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n"
+	assert_int_equal(parse("HTTP/1.1 200 OK\r\nContent-Length: 26\r\n\r\n"
 			       "{\"outcome\":\"claimed\",\"x\":1",
 				 &r),
-		(long)strlen("HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n") + 25);
+		(long)strlen("HTTP/1.1 200 OK\r\nContent-Length: 26\r\n\r\n") + 26);
 	assert_int_equal(r.status, 200);
 	assert_int_equal(r.outcome, REPLY_CLAIMED);
 }

@@ -97,6 +97,7 @@ int fixture_setup(void **state)
 	db_target direct;
 
 	assert_non_null(f);
+	*state = f;
 	server_from_env("HB_TEST_MYSQL", true, &server);
 	f->proxy = proxy_start(&server);
 	direct = (db_target){
@@ -109,6 +110,8 @@ int fixture_setup(void **state)
 	f->target.port = proxy_port(f->proxy);
 	f->target.io_ms = 1000;
 	f->target.epoch = FIXTURE_EPOCH;
+	f->direct = direct;
+	f->direct.epoch = FIXTURE_EPOCH;
 	folder = files_dir();
 	assert_int_equal(keys_init(), ERR_OK);
 	assert_int_equal(keys_load(files_write(folder, "seal.keys", 0400,
@@ -121,7 +124,6 @@ int fixture_setup(void **state)
 	f->shares = shares_new(f->ring, 1 << 20);
 	assert_int_equal(db_pool_new(&direct, 16, 5000, &f->pool), ERR_OK);
 	assert_int_equal(numbers_new(f->pool, 1, 1000, &f->numbers), ERR_OK);
-	*state = f;
 	return 0;
 }
 

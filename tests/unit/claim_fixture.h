@@ -18,10 +18,11 @@ enum {
 typedef struct {
 	proxy_t *proxy;
 	db_target target; /* through the proxy */
-	db_t *db;         /* around it */
+	db_target direct; /* around it, like the rest */
+	db_t *db;
 	keys_ring_t *ring;
 	shares_t *shares;
-	db_pool_t *pool; /* around it */
+	db_pool_t *pool;
 	numbers_t *numbers;
 	uint64_t packets; /* made so far */
 } claim_fixture;

@@ -370,9 +370,12 @@ static void a_server_that_hangs_before_commit_has_done_nothing(void **state)
 	ask(&b, p, 1);
 	fixture_run(f, "LOCK TABLES outbox READ");
 	assert_int_equal(run(&b), ERR_DB_LOST);
+	db_t *gone = conn;
+	conn = NULL;
 	connect_again(f);
 	done(&b);
 	assert_true(b.part[0].elsewhere);
+	db_close(&gone);
 	fixture_run(f, "UNLOCK TABLES");
 	done_once_free(&b);
 	assert_int_equal(b.item[0].result.outcome, CLAIM_CLAIMED);

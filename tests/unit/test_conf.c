@@ -157,7 +157,7 @@ static void the_table_has_a_line_per_option(void **state)
 	fclose(to);
 	for (size_t i = 0; i < len; i++)
 		lines += text[i] == '\n';
-	assert_int_equal(lines, CONF_COUNT + 2);
+	assert_int_equal(lines, CONF_COUNT + 6);
 	assert_non_null(strstr(text, "| `claim.executors` | 2 | 1 – 32 | connections | "));
 	free(text);
 }

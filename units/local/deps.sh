@@ -39,7 +39,7 @@ deps_install() {
 	[ $status = 0 ] || die "could not install the packages"
 }
 
-build() {
+configure_build() {
 	[ -x "$ROOT/configure" ] || (cd "$ROOT" && autoreconf -fi >/dev/null)
 	mkdir -p "$BUILD"
 	if [ ! -f "$BUILD/config.status" ]; then
@@ -48,5 +48,9 @@ build() {
 		(cd "$BUILD" && "$ROOT/configure" --quiet --enable-werror CFLAGS='-O2 -g' ${HB_CONFIGURE:-} >configure.log 2>&1) ||
 			{ tail -20 "$BUILD/configure.log" >&2 && die "configure failed"; }
 	fi
+}
+
+build() {
+	configure_build
 	make -C "$BUILD" --no-print-directory -s -j"$(nproc)" ARFLAGS=cr all || die "the build failed"
 }

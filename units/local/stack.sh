@@ -5,12 +5,14 @@
 
 # shellcheck disable=SC2153 # NAME is set in dev
 STACK=$ROOT/.hb/$NAME
+# What runs where: ports, services, topology. The benchmark brings its own.
+TABLES=${HB_TABLES:-$LOCAL}
 SV=$STACK/sv
 START_WAIT_S=60
 STOP_WAIT_S=20
 
-rows() { grep -v '^#' "$LOCAL/$1"; }
-port() { awk -F'\t' -v name="$1" -v base="$BASE" '$1 == name { print base + $2 }' "$LOCAL/ports.tsv"; }
+rows() { grep -v '^#' "$TABLES/$1"; }
+port() { awk -F'\t' -v name="$1" -v base="$BASE" '$1 == name { print base + $2 }' "$TABLES/ports.tsv"; }
 services() { rows services.tsv | awk -F'\t' -v stages=" $* " 'index(stages, " " $2 " ") { print $1 }'; }
 members() { services db; }
 running() { [ -s "$STACK/run/runsvdir.pid" ] && grep -qzxF "$SV" "/proc/$(cat "$STACK/run/runsvdir.pid")/cmdline" 2>/dev/null; }
@@ -75,7 +77,7 @@ make_config() {
 	local member nginx_user=
 	substitutions >"$STACK/run/substitutions.sed"
 	chmod 600 "$STACK/run/substitutions.sed"
-	render "$LOCAL/topology.cfg.in" "$STACK/etc/topology.cfg" 644
+	render "$TABLES/topology.cfg.in" "$STACK/etc/topology.cfg" 644
 	render "${HB_CONFIG_TEMPLATE:-$LOCAL/hongbao.cfg.in}" "$STACK/etc/hongbao.cfg" 644
 	render "$LOCAL/rabbitmq.conf.in" "$STACK/etc/rabbitmq.conf" 400
 	render "$LOCAL/users.sql.in" "$STACK/etc/users.sql" 400
@@ -96,23 +98,24 @@ make_config() {
 	ENV
 }
 
-# The six members start as copies of one empty database with the users in it.
+# New members start as copies of one empty database with the users in it.
 make_data() {
-	local member
-	if [ ! -d "$STACK/data/template/mysql" ]; then
-		rm -rf "$STACK/data/template.new"
-		mariadb-install-db --no-defaults --user="$(id -un)" --datadir="$STACK/data/template.new" --skip-test-db --skip-name-resolve \
-			--auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" --innodb-log-file-size=64M \
-			--extra-file="$STACK/etc/users.sql" >"$STACK/log/mariadb-install-db" 2>&1 ||
-			die "mariadb-install-db failed: $STACK/log/mariadb-install-db"
-		mv "$STACK/data/template.new" "$STACK/data/template"
-	fi
+	local member new=() template=$STACK/data/template
 	for member in $(members); do
-		[ -d "$STACK/data/$member" ] && continue
+		[ -d "$STACK/data/$member" ] || new+=("$member")
+	done
+	[ ${#new[@]} -gt 0 ] || return 0
+	rm -rf "$template"
+	mariadb-install-db --no-defaults --user="$(id -un)" --datadir="$template" --skip-test-db --skip-name-resolve \
+		--auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" --innodb-log-file-size=64M \
+		--extra-file="$STACK/etc/users.sql" >"$STACK/log/mariadb-install-db" 2>&1 ||
+		die "mariadb-install-db failed: $STACK/log/mariadb-install-db"
+	for member in "${new[@]}"; do
 		rm -rf "$STACK/data/$member.new"
-		cp -a --sparse=always "$STACK/data/template" "$STACK/data/$member.new"
+		cp -a --sparse=always "$template" "$STACK/data/$member.new"
 		mv "$STACK/data/$member.new" "$STACK/data/$member"
 	done
+	rm -rf "$template"
 }
 
 # A service's `down` file keeps runsvdir from starting it before its stage; stage_start takes it away.
@@ -142,7 +145,7 @@ ports_taken() {
 	ss -Hltnp | awk -v base="$BASE" '
 		NR == FNR { if ($0 !~ /^#/) { split($0, f, "\t"); name[base + f[2]] = f[1] } next }
 		{ port = $4; sub(/.*:/, "", port); if (port in name) print "port " port " (" name[port] ") is in use: " $6 }
-	' "$LOCAL/ports.tsv" -
+	' "$TABLES/ports.tsv" -
 }
 
 supervise() {
@@ -200,7 +203,7 @@ stack_up() {
 	stage_start db
 	wait_for $START_WAIT_S "a writable primary in each cell" in_stack hbctl cells status --ready
 	in_stack hbctl schema apply >/dev/null || die "hbctl schema apply failed"
-	wait_for $START_WAIT_S RabbitMQ listening amqp
+	if services base | grep -qx rabbitmq; then wait_for $START_WAIT_S RabbitMQ listening amqp; fi
 	stage_start program
 	in_stack hbctl nginx render --out "$STACK/etc/nginx.conf" || die "hbctl nginx render failed"
 	stage_start front
@@ -255,7 +258,7 @@ none_left() { [ -z "$(ours)" ]; }
 stop_order() {
 	services front program
 	echo --
-	awk -F'\t' '$2 == "db" && $3 ~ /run A east|run B west/ { print $1 }' "$LOCAL/services.tsv"
+	awk -F'\t' '$2 == "db" && $3 ~ /run A east|run B west/ { print $1 }' "$TABLES/services.tsv"
 	echo --
 	services db
 	echo --

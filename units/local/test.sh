@@ -5,7 +5,7 @@
 
 TEST_NAME=${HB_TEST_NAME:-test}
 TEST_BASE=${HB_TEST_BASE:-19000}
-TEST_LOGS=$ROOT/.hb/test-logs
+TEST_LOGS=${HB_TEST_LOGS:-$ROOT/.hb/test-logs}
 PASSED=0
 FAILED=0
 SKIPPED=0
@@ -34,8 +34,8 @@ test_stack() {
 	TEST_STACK_UP=yes
 }
 
-# A line of automake's summary, "# PASS:  12", of the phase's log.
-automake_sum() { awk -v key="# $1:" 'index($0, key) == 1 { n += $3 } END { print n + 0 }' "$TEST_LOGS/unit.log"; }
+# automake_sum RESULT LOG: a line of automake's summary, "# PASS:  12".
+automake_sum() { awk -v key="# $1:" 'index($0, key) == 1 { n += $3 } END { print n + 0 }' "$2"; }
 
 test_unit() {
 	local log=$TEST_LOGS/unit.log
@@ -46,7 +46,8 @@ test_unit() {
 		return
 	fi
 	grep -E '^(FAIL|ERROR|XPASS): ' "$log" || true
-	count unit "$(automake_sum PASS)" $(($(automake_sum FAIL) + $(automake_sum ERROR) + $(automake_sum XPASS))) "$(automake_sum SKIP)"
+	count unit "$(automake_sum PASS "$log")" $(($(automake_sum FAIL "$log") + $(automake_sum ERROR "$log") + $(automake_sum XPASS "$log"))) \
+		"$(automake_sum SKIP "$log")"
 }
 
 # Programs that test C modules against the real servers of the stack: SERVER_TESTS of tests/unit. They get a scratch
@@ -131,11 +132,11 @@ test_browser() {
 test_all() {
 	local phase phases=("$@")
 	mkdir -p "$TEST_LOGS"
-	[ ${#phases[@]} -gt 0 ] || phases=(unit server integration browser)
+	[ ${#phases[@]} -gt 0 ] || phases=(unit server integration browser sanitize)
 	for phase in "${phases[@]}"; do
 		case $phase in
-		unit | server | integration | browser) "test_$phase" ;;
-		*) die "test: unit, server, integration, browser" ;;
+		unit | server | integration | browser | sanitize) "test_$phase" ;;
+		*) die "test: unit, server, integration, browser, sanitize" ;;
 		esac
 	done
 	if [ -n "${TEST_STACK_UP:-}" ]; then test_dev down >>"$TEST_LOGS/stack.log" 2>&1 || cannot stack "did not go down"; fi

@@ -1,0 +1,44 @@
+# shellcheck shell=bash
+# bench: the benchmark on a stack of its own (tests/load/stack), made fresh and thrown away. The measuring itself is
+# tests/load/bench.py.
+
+BENCH_NAME=${HB_BENCH_NAME:-bench}
+BENCH_BASE=${HB_BENCH_BASE:-16000}
+BENCH_TABLES=$ROOT/tests/load/stack
+
+bench_dev() {
+	HB_NAME=$BENCH_NAME HB_BASE=$BENCH_BASE HB_BUILD=$BUILD HB_TABLES=$BENCH_TABLES \
+		HB_CONFIG_TEMPLATE=$BENCH_TABLES/hongbao.cfg.in "$ROOT/dev" "$@"
+}
+
+bench_port() { awk -F'\t' -v name="$1" -v base="$BENCH_BASE" '$1 == name { print base + $2 }' "$BENCH_TABLES/ports.tsv"; }
+
+# The benchmark's own locations; nginx keeps running the old file when it refuses the new one.
+bench_nginx() {
+	local stack=$1 conf=$1/etc/nginx.conf
+	mkdir -p "$stack/www"
+	printf '{}' >"$stack/www/bench.txt"
+	awk -v stack="$stack" -v share="$ROOT" -v echo="$(bench_port echo)" -v rowlock="$(bench_port rowlock)" \
+		-v core3="$(bench_port A-core-3-west)" -v core4="$(bench_port A-core-4-west)" \
+		-f "$BENCH_TABLES/nginx.awk" "$conf" >"$conf.bench"
+	nginx -t -q -e stderr -c "$conf.bench" || die "nginx refuses the benchmark's configuration: $conf.bench"
+	mv "$conf.bench" "$conf"
+	kill -HUP "$(cat "$stack/run/nginx.pid")"
+}
+
+bench_stack() {
+	local log=$1
+	bench_dev down --wipe >"$log" 2>&1 || true
+	bench_dev up >>"$log" 2>&1 || die "the benchmark's stack did not come up: $log"
+	bench_nginx "$ROOT/.hb/$BENCH_NAME"
+}
+
+bench_run() {
+	local status=0 log=$ROOT/.hb/bench-stack.log keep= option
+	for option in "$@"; do if [ "$option" = --keep ]; then keep=yes; fi; done
+	mkdir -p "$ROOT/.hb"
+	bench_stack "$log"
+	/usr/bin/python3 "$ROOT/tests/load/bench.py" --stack "$ROOT/.hb/$BENCH_NAME" --build "$BUILD" "$@" || status=$?
+	[ -n "$keep" ] || bench_dev down --wipe >>"$log" 2>&1 || true
+	return $status
+}
