@@ -74,32 +74,73 @@ static err_t transfer_state(app_call_t *c, const claim_result *result, const cha
 	return e;
 }
 
+static err_t claim_answer(app_call_t *c, const claim_result *result)
+{
+	const char *state;
+	const err_t e = transfer_state(c, result, &state);
+
+	if (e != ERR_OK)
+		return e;
+	jw_t *w = &c->r->out;
+	jw_obj(w, NULL);
+	jw_str(w, "outcome", outcome_name[result->outcome]);
+	if (result->outcome == CLAIM_CLAIMED || result->outcome == CLAIM_ALREADY)
+		views_claim(w, "claim", &result->row, state);
+	else
+		jw_null(w, "claim");
+	jw_i64(w, "remaining_count", result->remaining_count);
+	jw_obj_end(w);
+	return ERR_OK;
+}
+
+/* A claim that waits in its lane, and the call that asked for it. */
+typedef struct {
+	claim_ticket ticket;
+	app_call_t call;
+} claim_wait;
+
+static void claim_done(claim_ticket *t)
+{
+	http_resume(t->ctx);
+}
+
+static err_t claim_later(http_req_t *r)
+{
+	claim_wait *w = r->state;
+	claim_result result;
+	const err_t e = claim_collect(&w->ticket, &r->retry_after_ms, &result);
+
+	return e == ERR_OK ? claim_answer(&w->call, &result) : e;
+}
+
+static err_t claim_defer(const app_call_t *c, unsigned relations)
+{
+	claim_wait *w = arena_alloc(c->r->arena, sizeof(*w));
+
+	w->call = *c;
+	w->ticket.done = claim_done;
+	w->ticket.ctx = c->r;
+	c->r->state = w;
+	c->r->later = claim_later;
+	return claim_submit(c->app->claims, c->number, c->uid, relations, c->now_ms,
+		&c->r->retry_after_ms, &w->ticket);
+}
+
 err_t handle_packet_claim(app_call_t *c)
 {
 	claim_body body = {0};
 	claim_result result;
 	unsigned relations = 0;
-	const char *state;
 	err_t e = http_fields(
 		c->r, claim_fields, sizeof(claim_fields) / sizeof(*claim_fields), &body);
 
 	if (e == ERR_OK && body.grant)
 		e = relations_of(c, body.grant, &relations);
-	if (e == ERR_OK)
-		e = claim_open(c->app->claims, c->number, c->uid, relations, c->now_ms,
-			&c->r->retry_after_ms, &result);
-	if (e == ERR_OK)
-		e = transfer_state(c, &result, &state);
 	if (e != ERR_OK)
 		return e;
-	jw_t *w = &c->r->out;
-	jw_obj(w, NULL);
-	jw_str(w, "outcome", outcome_name[result.outcome]);
-	if (result.outcome == CLAIM_CLAIMED || result.outcome == CLAIM_ALREADY)
-		views_claim(w, "claim", &result.row, state);
-	else
-		jw_null(w, "claim");
-	jw_i64(w, "remaining_count", result.remaining_count);
-	jw_obj_end(w);
-	return ERR_OK;
+	if (claim_defers(c->app->claims))
+		return claim_defer(c, relations);
+	e = claim_open(c->app->claims, c->number, c->uid, relations, c->now_ms,
+		&c->r->retry_after_ms, &result);
+	return e == ERR_OK ? claim_answer(c, &result) : e;
 }

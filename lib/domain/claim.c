@@ -70,6 +70,7 @@ static err_t lanes_start(claim_service_t *s)
 		.store = {hand_run, s},
 		.executors = (unsigned)conf_i(conf, CONF_CLAIM_EXECUTORS),
 		.batch_max = (unsigned)conf_i(conf, CONF_CLAIM_BATCH_MAX),
+		.gather_us = conf_i(conf, CONF_CLAIM_GATHER_US),
 		.lane_max = (unsigned)conf_i(conf, CONF_CLAIM_LANE_MAX),
 		.lanes_max = (unsigned)conf_i(conf, CONF_CLAIM_LANES_MAX),
 		.idle_ms = conf_i(conf, CONF_CLAIM_IDLE_MS),
@@ -216,6 +217,15 @@ static void count_outcome(err_t err, const claim_result *r)
 	metrics_add(METRICS_CLAIMS, label, 1);
 }
 
+/* What every claim ends with. */
+static void claim_end(err_t err, const claim_result *r, int64_t *retry_ms)
+{
+	if (err != ERR_NOT_FOUND)
+		count_outcome(err, r);
+	if (err == ERR_PACKET_BUSY)
+		*retry_ms = admission_retry_ms();
+}
+
 err_t claim_open(claim_service_t *s, uint64_t packet_id, uint64_t uid, unsigned relations,
 	int64_t now_ms, int64_t *retry_ms, claim_result *out)
 {
@@ -228,13 +238,35 @@ err_t claim_open(claim_service_t *s, uint64_t packet_id, uint64_t uid, unsigned 
 		err = ERR_PACKET_BUSY;
 	else
 		err = lanes_claim(s->lanes, packet_id, uid, relations, now_ms, &item.result);
-	if (err != ERR_NOT_FOUND)
-		count_outcome(err, &item.result);
-	if (err == ERR_PACKET_BUSY)
-		*retry_ms = admission_retry_ms();
+	claim_end(err, &item.result, retry_ms);
 	if (err == ERR_OK)
 		*out = item.result;
 	return err;
+}
+
+bool claim_defers(const claim_service_t *s)
+{
+	return !s->row_lock;
+}
+
+err_t claim_submit(claim_service_t *s, uint64_t packet_id, uint64_t uid, unsigned relations,
+	int64_t now_ms, int64_t *retry_ms, claim_ticket *t)
+{
+	err_t err = ERR_PACKET_BUSY;
+
+	if (admitted(s, packet_id, now_ms))
+		err = lanes_submit(s->lanes, packet_id, uid, relations, now_ms, t);
+	if (err != ERR_OK)
+		claim_end(err, NULL, retry_ms);
+	return err;
+}
+
+err_t claim_collect(const claim_ticket *t, int64_t *retry_ms, claim_result *out)
+{
+	claim_end(t->err, &t->result, retry_ms);
+	if (t->err == ERR_OK)
+		*out = t->result;
+	return t->err;
 }
 
 err_t claim_find(db_t *db, uint64_t packet_id, uint64_t uid, claim_row *out)

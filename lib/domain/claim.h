@@ -10,6 +10,9 @@
 #include "store/cache.h"
 #include "store/db.h"
 
+#include <stdatomic.h>
+#include <sys/queue.h>
+
 typedef enum {
 	CLAIM_CLAIMED = 1,
 	CLAIM_ALREADY,
@@ -31,6 +34,20 @@ typedef struct {
 	uint32_t remaining_count;
 } claim_result;
 
+/* A claim that waits for its answer. Its memory is the caller's until `done` is called. */
+typedef struct claim_ticket {
+	void (*done)(struct claim_ticket *t); /* once, from another thread; must not block */
+	void *ctx;
+	/* lane.c's own: */
+	STAILQ_ENTRY(claim_ticket) link;
+	uint64_t uid;
+	unsigned relations;
+	int64_t asked_ms, since_ms; /* wall; monotonic */
+	err_t err;
+	claim_result result;
+	_Atomic uint32_t word; /* the futex of a thread that waits, where done is NULL */
+} claim_ticket;
+
 typedef struct claim_service claim_service_t;
 typedef struct {
 	program_t *program;
@@ -49,6 +66,14 @@ void claim_service_free(claim_service_t **s);
  * ERR_OUTCOME_UNKNOWN; ERR_CELL_UNAVAILABLE. */
 err_t claim_open(claim_service_t *s, uint64_t packet_id, uint64_t uid, unsigned relations,
 	int64_t now_ms, int64_t *retry_ms, claim_result *out) MUST_CHECK;
+
+/* The same in two halves, so that no thread waits in between: after ERR_OK the ticket's `done` is
+ * called, and then claim_collect says what became of it. Any other error is the answer. Only where
+ * claim_defers; with the row lock a claim holds its thread. */
+bool claim_defers(const claim_service_t *s);
+err_t claim_submit(claim_service_t *s, uint64_t packet_id, uint64_t uid, unsigned relations,
+	int64_t now_ms, int64_t *retry_ms, claim_ticket *t) MUST_CHECK;
+err_t claim_collect(const claim_ticket *t, int64_t *retry_ms, claim_result *out) MUST_CHECK;
 
 /* ERR_NOT_FOUND when the user has not claimed. */
 err_t claim_find(db_t *db, uint64_t packet_id, uint64_t uid, claim_row *out) MUST_CHECK;

@@ -46,6 +46,10 @@ void lane_answer(lane_executor *x, lane_waiter *w, err_t err, const claim_result
 	if (result)
 		w->result = *result;
 	x->waiting--;
+	if (w->done) {
+		STAILQ_INSERT_TAIL(&x->told, w, link);
+		return;
+	}
 	if (atomic_exchange_explicit(&w->word, WAITER_DONE, memory_order_acq_rel) == WAITER_SLEEPS)
 		x->wake[x->wakes++] = &w->word;
 	if (x->wakes == x->all->conf.batch_max) { /* only the timer's long queues */
@@ -58,10 +62,16 @@ void lane_unlock_and_wake(lane_executor *x)
 {
 	_Atomic uint32_t *word[BATCH_MOST];
 	const unsigned n = x->wakes;
+	lane_waiter *next, *w = STAILQ_FIRST(&x->told);
 
 	memcpy(word, x->wake, n * sizeof(*word));
 	x->wakes = 0;
+	STAILQ_INIT(&x->told);
 	pthread_mutex_unlock(&x->lock);
+	for (; w; w = next) {
+		next = STAILQ_NEXT(w, link); /* its memory goes with `done` */
+		w->done(w);
+	}
 	for (unsigned i = 0; i < n; i++)
 		futex_wake(word[i]);
 }
@@ -179,14 +189,9 @@ static bool lane_admits(const lane_executor *x, const lane *n)
 	       (!n->known || inside < admission_limit(&c->admission, n->remaining));
 }
 
-err_t lanes_claim(lanes_t *l, uint64_t packet_id, uint64_t uid, unsigned relations,
-	int64_t asked_ms, claim_result *out)
+static err_t lane_join(lanes_t *l, uint64_t packet_id, lane_waiter *w)
 {
 	lane_executor *x = executor_of(l, packet_id);
-	lane_waiter w = {.uid = uid,
-		.relations = relations,
-		.asked_ms = asked_ms,
-		.since_ms = clk_mono_ms()};
 	bool nudge = false;
 	err_t err = ERR_OK;
 
@@ -197,19 +202,46 @@ err_t lanes_claim(lanes_t *l, uint64_t packet_id, uint64_t uid, unsigned relatio
 	} else if (!lane_admits(x, n)) {
 		err = ERR_PACKET_BUSY;
 	} else {
-		STAILQ_INSERT_TAIL(&n->queue, &w, link);
+		STAILQ_INSERT_TAIL(&n->queue, w, link);
 		n->queued++;
 		x->waiting++;
 		nudge = x->sleeps;
 		x->sleeps = false;
 	}
 	if (n)
-		lane_settle(x, n, w.since_ms);
+		lane_settle(x, n, clk_mono_ms());
 	pthread_mutex_unlock(&x->lock);
-	if (err != ERR_OK)
-		return err;
 	if (nudge)
 		pthread_cond_signal(&x->work);
+	return err;
+}
+
+static void ticket_fill(lane_waiter *w, uint64_t uid, unsigned relations, int64_t asked_ms)
+{
+	w->uid = uid;
+	w->relations = relations;
+	w->asked_ms = asked_ms;
+	w->since_ms = clk_mono_ms();
+	atomic_init(&w->word, WAITER_NEW);
+}
+
+err_t lanes_submit(lanes_t *l, uint64_t packet_id, uint64_t uid, unsigned relations,
+	int64_t asked_ms, claim_ticket *t)
+{
+	BUG_ON(!t->done);
+	ticket_fill(t, uid, relations, asked_ms);
+	return lane_join(l, packet_id, t);
+}
+
+err_t lanes_claim(lanes_t *l, uint64_t packet_id, uint64_t uid, unsigned relations,
+	int64_t asked_ms, claim_result *out)
+{
+	lane_waiter w = {0};
+
+	ticket_fill(&w, uid, relations, asked_ms);
+	const err_t err = lane_join(l, packet_id, &w);
+	if (err != ERR_OK)
+		return err;
 	waiter_sleep(&w);
 	if (w.err == ERR_OK)
 		*out = w.result;
@@ -241,13 +273,16 @@ unsigned lanes_waiting(lanes_t *l)
 	return waiting;
 }
 
-/* Those who have waited too long in the queue: nothing was done for them. */
+/* Those who have waited too long in the queue. Nothing was done for them, but behind claims of their
+ * own packet that stay unknown there may be an earlier one of theirs. */
 static void expire_queued(lane_executor *x, lane_at at, int64_t before, int64_t now)
 {
 	lane *next;
 
 	for (lane *n = TAILQ_FIRST(&x->list[at]); n; n = next) {
-		const err_t err = n->delays > 0 ? ERR_PACKET_BUSY : ERR_CELL_UNAVAILABLE;
+		const err_t err = n->flying > 0   ? ERR_OUTCOME_UNKNOWN
+				  : n->delays > 0 ? ERR_PACKET_BUSY
+						  : ERR_CELL_UNAVAILABLE;
 		lane_waiter *w;
 		next = TAILQ_NEXT(n, link);
 		while ((w = STAILQ_FIRST(&n->queue)) != NULL && w->since_ms < before) {
@@ -329,6 +364,7 @@ static void executor_start(lanes_t *l, unsigned index)
 	BUG_ON(!x->bucket || !x->item || !x->part || !x->wake);
 	for (unsigned i = 0; i < LANE_LISTS; i++)
 		TAILQ_INIT(&x->list[i]);
+	STAILQ_INIT(&x->told);
 	pthread_mutex_init(&x->lock, NULL);
 	cond_init(&x->work);
 	BUG_ON(pthread_create(&x->thread, NULL, lane_executor_main, x) != 0);

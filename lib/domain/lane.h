@@ -12,17 +12,16 @@
 #include "domain/claim.h"
 
 struct lane;
-struct lane_waiter;
 
 /* One claim of a batch. */
 typedef struct {
 	uint64_t uid;
 	unsigned relations;
-	int64_t asked_ms;    /* wall clock of the request */
-	uint64_t claim_no;   /* the store's: the number it gave to this claim, kept over reruns */
-	err_t err;           /* out: ERR_OK, or what became of this claim alone */
-	claim_result result; /* out, with ERR_OK */
-	struct lane_waiter *waiter; /* lane.c's own, under its lock; NULL once answered */
+	int64_t asked_ms;     /* wall clock of the request */
+	uint64_t claim_no;    /* the store's: the number it gave to this claim, kept over reruns */
+	err_t err;            /* out: ERR_OK, or what became of this claim alone */
+	claim_result result;  /* out, with ERR_OK */
+	claim_ticket *waiter; /* lane.c's own, under its lock; NULL once answered */
 } lane_item;
 
 /* The claims of one packet, in order of arrival; users may repeat. */
@@ -58,6 +57,7 @@ typedef struct {
 	lane_store store;
 	unsigned executors;
 	unsigned batch_max; /* claims of one run */
+	int64_t gather_us;  /* longest wait for more claims before a run; 0: none */
 	unsigned lane_max;  /* claims in one lane */
 	unsigned lanes_max; /* lanes of all executors */
 	int64_t idle_ms;    /* an idle lane is dropped after this */
@@ -73,9 +73,13 @@ void lanes_free(lanes_t **l);
 
 /* Waits until the claim is answered. ERR_PACKET_BUSY: not let in, or the packet stayed locked
  * elsewhere (nothing was done). ERR_CELL_UNAVAILABLE: the executor did not get to it in time
- * (nothing was done). ERR_OUTCOME_UNKNOWN. Otherwise the item's own err. */
+ * (nothing was done). ERR_OUTCOME_UNKNOWN: it, or an earlier claim on the packet, may have happened.
+ * Otherwise the item's own err. */
 err_t lanes_claim(lanes_t *l, uint64_t packet_id, uint64_t uid, unsigned relations,
 	int64_t asked_ms, claim_result *out) MUST_CHECK;
+/* The same without waiting: after ERR_OK t->done is called once. */
+err_t lanes_submit(lanes_t *l, uint64_t packet_id, uint64_t uid, unsigned relations,
+	int64_t asked_ms, claim_ticket *t) MUST_CHECK;
 /* What the lane last heard of the packet; false when it has no lane or has heard nothing yet. */
 bool lanes_remaining(lanes_t *l, uint64_t packet_id, uint32_t *remaining);
 /* Claims that wait for their answer. */

@@ -7,19 +7,8 @@
 #include "domain/lane.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
-#include <sys/queue.h>
 
-/* On the stack of the thread that waits. */
-typedef struct lane_waiter {
-	STAILQ_ENTRY(lane_waiter) link;
-	uint64_t uid;
-	unsigned relations;
-	int64_t asked_ms, since_ms; /* wall; monotonic */
-	err_t err;
-	claim_result result;
-	_Atomic uint32_t word; /* the futex */
-} lane_waiter;
+typedef claim_ticket lane_waiter;
 
 /* Which of its executor's lists a lane is in. */
 typedef enum { LANE_NOWHERE, LANE_IDLE, LANE_READY, LANE_DELAYED, LANE_LISTS } lane_at;
@@ -29,7 +18,7 @@ typedef struct lane {
 	struct lane *chain;
 	TAILQ_ENTRY(lane) link;
 	lane_at at;
-	STAILQ_HEAD(, lane_waiter) queue;
+	STAILQ_HEAD(, claim_ticket) queue;
 	unsigned queued, flying; /* waiting here; taken into the running batch */
 	unsigned delays;         /* times in a row that the packet was locked elsewhere */
 	int64_t due_ms;          /* delayed: until; idle: since */
@@ -57,6 +46,7 @@ typedef struct {
 	int64_t taken_ms;
 	_Atomic uint32_t **wake; /* words to wake once the lock is free */
 	unsigned wakes;
+	STAILQ_HEAD(, claim_ticket) told; /* whose `done` is to be called then */
 } lane_executor;
 
 struct lanes {

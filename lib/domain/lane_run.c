@@ -10,6 +10,7 @@
 
 #include <time.h>
 
+enum { GATHER_STEP_US = 250, GATHER_LEAST = 4, GATHER_QUIET = 4 };
 enum { DELAY_MAX_SHIFT = 6, RETRY_TRIES = 3, RESOLVE_PAUSE_MS = 100, SLEEP_MAX_MS = 1000 };
 enum { RERUN_UNKNOWN, RERUN_RETRY, RERUN_LOST, RERUN_SPLIT }; /* labels of CLAIM_BATCH_RERUNS */
 
@@ -49,6 +50,27 @@ static void part_fill(lane_executor *x, lane_part *p, int64_t now)
 	n->flying += p->count;
 	lane_move(x, n, LANE_NOWHERE);
 	lane_settle(x, n, now);
+}
+
+/* A transaction costs as much as some hundred of its claims, so while claims keep coming it pays to
+ * let them gather; on a machine that is busy with other stages the wait costs nothing. Not when the
+ * last batch was small: then the claims are few, and each would only wait. */
+static void gather(lane_executor *x)
+{
+	const struct timespec step = {.tv_nsec = GATHER_STEP_US * 1000L};
+	const int64_t until = clk_mono_us() + x->all->conf.gather_us;
+	unsigned seen = 0, quiet = 0;
+
+	if (x->items < GATHER_LEAST)
+		return;
+	while (quiet < GATHER_QUIET && x->waiting < x->all->conf.batch_max && !x->stopping &&
+		clk_mono_us() < until) {
+		quiet = x->waiting > seen ? 0 : quiet + 1;
+		seen = x->waiting;
+		pthread_mutex_unlock(&x->lock);
+		nanosleep(&step, NULL);
+		pthread_mutex_lock(&x->lock);
+	}
 }
 
 /* Everyone's fair share first, in turn; then what room is left, in the same turn. */
@@ -286,6 +308,7 @@ void *lane_executor_main(void *arg)
 
 	pthread_mutex_lock(&x->lock);
 	for (;;) {
+		gather(x);
 		const int64_t now = clk_mono_ms();
 		if (batch_take(x, now)) {
 			pthread_mutex_unlock(&x->lock);

@@ -1,5 +1,4 @@
-/* http: a FastCGI server on libfcgi: accept threads, requests, answers, problem+json. Knows no
- * domain.
+/* http: a FastCGI server on libfcgi: threads, requests, answers, problem+json. Knows no domain.
  *
  * It works around what libfcgi 2.4.2 does: bodies are read to the end on every path (an unread body
  * drops the next request), bytes read are compared with Content-Length, accept errors back off
@@ -41,6 +40,10 @@ typedef struct http_req {
 	bool ops; /* came through the operations listener (HB_OPS=1) */
 	int64_t started_us;
 	void *app; /* of http_serve */
+	/* Set by a handler that gives its request away and returns ERR_OK: whoever it gave it to
+	 * calls http_resume once, and then a thread of the server calls this for the answer. */
+	err_t (*later)(struct http_req *r);
+	void *state; /* what `later` needs: the handler's own */
 	/* ---- the answer ---- */
 	int status; /* 200 unless the handler sets it */
 	jw_t out;   /* JSON body; the handler writes one value, or nothing with 204 */
@@ -66,6 +69,9 @@ err_t http_field_error_add(
 /* Serves a request; anything but ERR_OK becomes a problem+json of err_public(e) (what was written
  * to `out` is dropped). */
 typedef err_t (*http_handler)(http_req_t *r);
+
+/* From any thread, also before the handler has returned. */
+void http_resume(http_req_t *r);
 
 typedef struct {
 	const char *listen; /* "127.0.0.1:9000", or "fd:3" for socket activation */

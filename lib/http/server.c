@@ -1,11 +1,17 @@
-/* server: accept threads over libfcgi 2.4.2.
+/* server: a few threads over libfcgi 2.4.2, any number of connections.
+ *
+ * No thread belongs to a connection: all wait at one epoll, whoever gets a connection that has
+ * something to say reads that request, runs its handler and lets the connection go again. So idle
+ * connections cost no thread, and under load a thread goes from request to request without
+ * sleeping. A handler that would wait for somebody else's work can give its request away
+ * (http_req.later): the thread goes on, and http_resume brings the request back to whichever thread
+ * is free; many that are resumed at once cost one wake-up.
  *
  * Connections are accepted here and handed to libfcgi with its own listening socket set to -1:
  * FCGX_Accept_r then comes back as soon as a connection ends, instead of accepting the next one out
- * of reach (where EMFILE would end the thread, and nothing but shutting down a socket that systemd
- * may own would wake it). One thread at a time waits for a connection, so that a new one wakes one
- * thread. Each connection has a second descriptor of our own, so that http_stop can wake a reader
- * with shutdown(2) and never hits a number that libfcgi has closed and somebody else has reused. */
+ * of reach (where EMFILE would end the thread). Each connection has a second descriptor of our own,
+ * for epoll and for shutdown(2), which never hits a number that libfcgi has closed and somebody
+ * else has reused. */
 #define _GNU_SOURCE /* accept4 */
 #include "base/clk.h"
 #include "base/life.h"
@@ -22,7 +28,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/queue.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -32,28 +40,39 @@ enum {
 	SERVER_BACKOFF_MS = 50, /* after an error of accept */
 	SERVER_WAKE_MS = 20,    /* between two looks at who still runs while stopping */
 	SERVER_FILES = 65536,   /* open files that we ask for */
+	SERVER_ACCEPTS = 16,    /* connections taken at one go */
 };
 
 typedef struct server server_t;
 
-typedef struct {
+/* How far a request is that its handler gave away; the second of the two to come moves it on. */
+typedef enum { PHASE_RUNNING, PHASE_RETURNED, PHASE_RESUMED } conn_phase;
+
+typedef struct conn {
 	server_t *server;
-	pthread_t thread;
+	LIST_ENTRY(conn) link;      /* under the server's lock */
+	STAILQ_ENTRY(conn) resumed; /* under resume_lock */
+	http_req_t r;
 	arena_t *arena;
 	FCGX_Request fcgx;
-	pthread_mutex_t lock; /* of the next two */
-	int wake;             /* our own descriptor of the connection; -1: none */
-	bool busy;            /* a request is in flight */
-	_Atomic bool ended;
-} worker;
+	int wake;          /* our own descriptor of the connection */
+	_Atomic bool busy; /* a request is in flight */
+	_Atomic conn_phase phase;
+} conn;
 
 struct server {
 	const http_server_conf *conf;
-	int listen, stop_event;
-	_Atomic bool stopping;
-	pthread_mutex_t accept_lock;
+	int listen, stop_event, epoll;
+	int resume_event, end_event;
+	_Atomic bool stopping, ending;
+	pthread_mutex_t accept_lock; /* of the listening socket */
+	pthread_mutex_t lock;
+	LIST_HEAD(, conn) conns;
+	pthread_mutex_t resume_lock;
+	STAILQ_HEAD(, conn) resumed;
+	_Atomic unsigned resumes; /* in that list */
 	unsigned count;
-	worker worker[];
+	pthread_t thread[];
 };
 
 static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -104,98 +123,183 @@ static err_t server_listen(const char *at, int *out)
 	return ERR_OK;
 }
 
-/* Waits for one connection; -1 when the server stops. */
-static int server_accept(server_t *s, int *wake)
+static void epoll_watch(server_t *s, int how, int fd, uint32_t events, void *who)
 {
-	struct pollfd on[2] = {
-		{.fd = s->listen, .events = POLLIN}, {.fd = s->stop_event, .events = POLLIN}};
-	int fd = -1;
-	pthread_mutex_lock(&s->accept_lock);
-	while (!atomic_load(&s->stopping)) {
-		if (poll(on, 2, -1) < 0 || atomic_load(&s->stopping) || !on[0].revents)
-			continue;
-		fd = accept4(s->listen, NULL, NULL, SOCK_CLOEXEC);
-		*wake = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		if (*wake >= 0)
-			break;
-		int why = errno;
-		if (fd >= 0)
-			close(fd);
-		fd = -1;
-		if (why == EINTR || why == EAGAIN || why == ECONNABORTED)
-			continue;
+	struct epoll_event ev = {.events = events, .data.ptr = who};
+
+	BUG_ON(epoll_ctl(s->epoll, how, fd, &ev) != 0);
+}
+
+static void conn_new(server_t *s, int fd, int wake)
+{
+	conn *c = calloc(1, sizeof(*c));
+
+	BUG_ON(!c || FCGX_InitRequest(&c->fcgx, -1, 0) != 0);
+	c->server = s;
+	c->arena = arena_new(s->conf->arena_bytes);
+	c->fcgx.ipcFd = fd;
+	c->fcgx.keepConnection = 1;
+	c->wake = wake;
+	pthread_mutex_lock(&s->lock);
+	LIST_INSERT_HEAD(&s->conns, c, link);
+	pthread_mutex_unlock(&s->lock);
+	epoll_watch(s, EPOLL_CTL_ADD, wake, EPOLLIN | EPOLLONESHOT, c);
+}
+
+static void conn_drop(conn *c)
+{
+	pthread_mutex_lock(&c->server->lock);
+	LIST_REMOVE(c, link);
+	pthread_mutex_unlock(&c->server->lock);
+	shutdown(c->wake, SHUT_RDWR); /* or FCGX_Free may wait for the other side for 2 s */
+	FCGX_Free(&c->fcgx, 1);
+	close(c->wake);
+	arena_free(&c->arena);
+	free(c);
+}
+
+/* One connection; false when there is none to be had now. */
+static bool server_accept_one(server_t *s)
+{
+	int fd = accept4(s->listen, NULL, NULL, SOCK_CLOEXEC);
+	int wake = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (wake >= 0) {
+		conn_new(s, fd, wake);
+		return true;
+	}
+	int why = errno;
+	if (fd >= 0)
+		close(fd);
+	if (why == EINTR || why == ECONNABORTED)
+		return true;
+	if (why != EAGAIN && !atomic_load(&s->stopping)) {
+		struct pollfd stop = {.fd = s->stop_event, .events = POLLIN};
 		LOG(ERROR, "http.accept_failed", {"errno", LOG_I(why)});
-		(void)poll(&on[1], 1, SERVER_BACKOFF_MS);
+		(void)poll(&stop, 1, SERVER_BACKOFF_MS);
 	}
+	return false;
+}
+
+static void server_accept(server_t *s)
+{
+	pthread_mutex_lock(&s->accept_lock);
+	for (unsigned n = 0; n < SERVER_ACCEPTS && !atomic_load(&s->stopping); n++)
+		if (!server_accept_one(s))
+			break;
+	if (!atomic_load(&s->stopping))
+		epoll_watch(s, EPOLL_CTL_MOD, s->listen, EPOLLIN | EPOLLONESHOT, &s->listen);
 	pthread_mutex_unlock(&s->accept_lock);
-	return fd;
 }
 
-static void worker_answer(worker *w)
+static void conn_answer(conn *c, err_t e)
 {
-	http_req_t r = {.arena = w->arena, .app = w->server->conf->app};
-	request_read(&r, &w->fcgx);
-	logger_set_request(r.request_id);
-	err_t e = w->server->conf->handler(&r);
+	http_req_t *r = &c->r;
+
 	if (e != ERR_OK)
-		http_problem(&r, e);
-	answer_write(&r, &w->fcgx);
-	FCGX_Finish_r(&w->fcgx);
-	metrics_add(METRICS_HTTP_REQUESTS, (unsigned)(r.status / 100 - 2), 1);
-	metrics_observe_us(METRICS_HTTP_SECONDS, clk_mono_us() - r.started_us);
+		http_problem(r, e);
+	answer_write(r, &c->fcgx);
+	FCGX_Finish_r(&c->fcgx);
+	metrics_add(METRICS_HTTP_REQUESTS, (unsigned)(r->status / 100 - 2), 1);
+	metrics_observe_us(METRICS_HTTP_SECONDS, clk_mono_us() - r->started_us);
 	logger_set_request(NULL);
-	arena_reset(w->arena);
+	arena_reset(c->arena);
+	atomic_store(&c->busy, false);
+	if (atomic_load(&c->server->stopping) || c->fcgx.ipcFd < 0)
+		conn_drop(c);
+	else
+		epoll_watch(c->server, EPOLL_CTL_MOD, c->wake, EPOLLIN | EPOLLONESHOT, c);
 }
 
-static void worker_connection(worker *w, int fd, int wake)
+static void conn_go_on(conn *c)
 {
-	bool go_on = true;
-	pthread_mutex_lock(&w->lock);
-	w->wake = wake;
-	pthread_mutex_unlock(&w->lock);
-	w->fcgx.ipcFd = fd;
-	w->fcgx.keepConnection = 1;
-	while (go_on && FCGX_Accept_r(&w->fcgx) == 0) {
-		pthread_mutex_lock(&w->lock);
-		w->busy = true;
-		pthread_mutex_unlock(&w->lock);
-		worker_answer(w);
-		pthread_mutex_lock(&w->lock);
-		w->busy = false;
-		pthread_mutex_unlock(&w->lock);
-		go_on = !atomic_load(&w->server->stopping) && w->fcgx.ipcFd >= 0;
+	logger_set_request(c->r.request_id);
+	conn_answer(c, c->r.later(&c->r));
+}
+
+static void conn_serve(conn *c)
+{
+	if (FCGX_Accept_r(&c->fcgx) != 0) {
+		conn_drop(c);
+		return;
 	}
-	pthread_mutex_lock(&w->lock);
-	w->wake = -1;
-	pthread_mutex_unlock(&w->lock);
-	shutdown(wake, SHUT_RDWR); /* or FCGX_Free may wait for the other side for 2 s */
-	FCGX_Free(&w->fcgx, 1);
-	close(wake);
+	atomic_store(&c->busy, true);
+	c->r = (http_req_t){.arena = c->arena, .app = c->server->conf->app};
+	atomic_store(&c->phase, PHASE_RUNNING);
+	request_read(&c->r, &c->fcgx);
+	logger_set_request(c->r.request_id);
+	err_t e = c->server->conf->handler(&c->r);
+	if (!c->r.later || e != ERR_OK)
+		conn_answer(c, e);
+	else if (atomic_exchange(&c->phase, PHASE_RETURNED) == PHASE_RESUMED)
+		conn_go_on(c);
+	else
+		logger_set_request(NULL); /* the request is not ours any more */
 }
 
-static void *worker_run(void *arg)
+void http_resume(http_req_t *r)
 {
-	worker *w = arg;
-	int fd, wake = -1;
-	while ((fd = server_accept(w->server, &wake)) >= 0)
-		worker_connection(w, fd, wake);
-	atomic_store(&w->ended, true);
+	conn *c = (conn *)(void *)((char *)r - offsetof(conn, r));
+	server_t *s = c->server;
+	uint64_t one = 1;
+
+	if (atomic_exchange(&c->phase, PHASE_RESUMED) != PHASE_RETURNED)
+		return;
+	pthread_mutex_lock(&s->resume_lock);
+	STAILQ_INSERT_TAIL(&s->resumed, c, resumed);
+	bool first = atomic_fetch_add(&s->resumes, 1) == 0;
+	pthread_mutex_unlock(&s->resume_lock);
+	if (first)
+		(void)!write(s->resume_event, &one, sizeof(one));
+}
+
+static conn *server_resumed(server_t *s)
+{
+	if (atomic_load(&s->resumes) == 0)
+		return NULL;
+	pthread_mutex_lock(&s->resume_lock);
+	conn *c = STAILQ_FIRST(&s->resumed);
+	if (c) {
+		STAILQ_REMOVE_HEAD(&s->resumed, resumed);
+		atomic_fetch_sub(&s->resumes, 1);
+	}
+	pthread_mutex_unlock(&s->resume_lock);
+	return c;
+}
+
+static void *server_run(void *arg)
+{
+	server_t *s = arg;
+	struct epoll_event ev;
+	while (!atomic_load(&s->ending)) {
+		conn *c = server_resumed(s);
+		if (c) {
+			conn_go_on(c);
+			continue;
+		}
+		if (epoll_wait(s->epoll, &ev, 1, -1) != 1)
+			continue;
+		if (ev.data.ptr == &s->listen)
+			server_accept(s);
+		else if (ev.data.ptr)
+			conn_serve(ev.data.ptr);
+	}
 	return NULL;
 }
 
-/* Ends the connections on which no request is in flight; true while a thread still runs. */
+/* Ends the connections on which no request is in flight; true while there are connections. */
 static bool server_wake_idle(server_t *s)
 {
-	bool running = false;
-	for (unsigned i = 0; i < s->count; i++) {
-		worker *w = &s->worker[i];
-		pthread_mutex_lock(&w->lock);
-		if (w->wake >= 0 && !w->busy)
-			shutdown(w->wake, SHUT_RD);
-		pthread_mutex_unlock(&w->lock);
-		running = running || !atomic_load(&w->ended);
+	conn *c;
+
+	pthread_mutex_lock(&s->lock);
+	LIST_FOREACH(c, &s->conns, link)
+	{
+		if (!atomic_load(&c->busy))
+			shutdown(c->wake, SHUT_RD);
 	}
-	return running;
+	bool any = !LIST_EMPTY(&s->conns);
+	pthread_mutex_unlock(&s->lock);
+	return any;
 }
 
 static void server_stop(server_t *s)
@@ -236,13 +340,23 @@ static err_t server_new(const http_server_conf *c, server_t **out)
 		files.rlim_cur = files.rlim_max < SERVER_FILES ? files.rlim_max : SERVER_FILES;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
-	server_t *s = calloc(1, sizeof(*s) + c->threads * sizeof(worker));
+	server_t *s = calloc(1, sizeof(*s) + c->threads * sizeof(pthread_t));
 	BUG_ON(!s);
 	s->conf = c;
 	s->listen = listen_fd;
 	s->stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	BUG_ON(s->stop_event < 0);
+	s->resume_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->end_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->epoll = epoll_create1(EPOLL_CLOEXEC);
+	BUG_ON(s->stop_event < 0 || s->resume_event < 0 || s->end_event < 0 || s->epoll < 0);
+	LIST_INIT(&s->conns);
+	STAILQ_INIT(&s->resumed);
 	pthread_mutex_init(&s->accept_lock, NULL);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->resume_lock, NULL);
+	epoll_watch(s, EPOLL_CTL_ADD, s->listen, EPOLLIN | EPOLLONESHOT, &s->listen);
+	epoll_watch(s, EPOLL_CTL_ADD, s->resume_event, EPOLLIN | EPOLLET, NULL);
+	epoll_watch(s, EPOLL_CTL_ADD, s->end_event, EPOLLIN, NULL);
 	*out = s;
 	return ERR_OK;
 }
@@ -252,31 +366,33 @@ static void server_start(server_t *s)
 	server_init_libfcgi();
 	json_object_seed(0);
 	for (unsigned i = 0; i < s->conf->threads; i++) {
-		worker *w = &s->worker[i];
-		w->server = s;
-		w->wake = -1;
-		w->arena = arena_new(s->conf->arena_bytes);
-		pthread_mutex_init(&w->lock, NULL);
-		BUG_ON(FCGX_InitRequest(&w->fcgx, -1, 0) != 0);
-		if (pthread_create(&w->thread, NULL, worker_run, w) != 0) {
+		if (pthread_create(&s->thread[i], NULL, server_run, s) != 0) {
 			LOG(ERROR, "http.threads", {"started", LOG_U(i)});
-			arena_free(&w->arena);
 			break;
 		}
 		s->count++;
 	}
 }
 
+static void server_end_threads(server_t *s)
+{
+	uint64_t one = 1;
+
+	atomic_store(&s->ending, true);
+	(void)!write(s->end_event, &one, sizeof(one));
+	for (unsigned i = 0; i < s->count; i++)
+		pthread_join(s->thread[i], NULL);
+}
+
 static void server_free(server_t *s)
 {
-	for (unsigned i = 0; i < s->count; i++) {
-		worker *w = &s->worker[i];
-		pthread_join(w->thread, NULL);
-		pthread_mutex_destroy(&w->lock);
-		arena_free(&w->arena);
-	}
 	pthread_mutex_destroy(&s->accept_lock);
+	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->resume_lock);
+	close(s->epoll);
 	close(s->stop_event);
+	close(s->resume_event);
+	close(s->end_event);
 	free(s);
 }
 
@@ -288,6 +404,7 @@ static void server_wait_for_stop(server_t *s)
 		(void)poll(on, 2, -1);
 	server_stop(s);
 	pthread_mutex_lock(&s->accept_lock);
+	epoll_watch(s, EPOLL_CTL_DEL, s->listen, 0, NULL);
 	close(s->listen);
 	pthread_mutex_unlock(&s->accept_lock);
 }
@@ -315,12 +432,13 @@ err_t http_serve(const http_server_conf *c)
 	if (running) {
 		LOG(WARN, "http.drain_timeout", {"drain_ms", LOG_I(c->drain_ms)});
 		for (unsigned i = 0; i < s->count; i++)
-			pthread_detach(s->worker[i].thread);
+			pthread_detach(s->thread[i]);
 		return ERR_TIMEOUT;
 	}
 	pthread_mutex_lock(&current_lock);
 	current = NULL;
 	pthread_mutex_unlock(&current_lock);
+	server_end_threads(s);
 	server_free(s);
 	return ERR_OK;
 }

@@ -21,6 +21,8 @@ from pathlib import Path
 import pymysql
 
 ROOT = Path(__file__).resolve().parents[2]
+# Programs built with sanitizers are slower: what a test grants them in time is multiplied by this.
+SLOW = float(os.environ.get('HB_SLOW', '1'))
 
 
 def parse_libconfig(text):
@@ -88,7 +90,7 @@ class Client:
         parts = urllib.parse.urlsplit(url)
         self.host, self.port, self.local = parts.hostname, parts.port, threading.local()
 
-    def call(self, method, path, body=None, token=None, headers=None, raw=None, timeout=30):
+    def call(self, method, path, body=None, token=None, headers=None, raw=None, timeout=30 * SLOW):
         send = dict(headers or {})
         data = raw
         if body is not None:
@@ -181,7 +183,7 @@ class Stack:
 
     def claim_until(self, uid, packet, seconds=60):
         """Repeats while told to, as the page does; the last answer."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * SLOW
         while True:
             try:
                 answer = self.claim(uid, packet)
@@ -247,16 +249,16 @@ class Stack:
         return pid
 
     def wait(self, predicate, what, seconds=30, pause=0.05):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * SLOW
         while True:
             value = predicate()
             if value:
                 return value
-            assert time.monotonic() < end, f'waited {seconds} s in vain until {what}'
+            assert time.monotonic() < end, f'waited {seconds * SLOW:g} s in vain until {what}'
             time.sleep(pause)
 
 
-def fastcgi(port, params, body=b'', timeout=10):
+def fastcgi(port, params, body=b'', timeout=10 * SLOW):
     """One FastCGI request straight to a program, past nginx; the raw answer (headers and body)."""
     def pair(name, value):
         name, value = name.encode(), value.encode()

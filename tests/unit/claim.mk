@@ -1,8 +1,8 @@
 # Lanes and admission are pure; test_admission brings a memcached of its own, which the linker takes before the library's.
 check_PROGRAMS += tests/unit/test_lane tests/unit/test_admission
-tests_unit_test_lane_SOURCES = tests/unit/test_lane.c
+tests_unit_test_lane_SOURCES = tests/unit/test_lane.c tests/unit/lane_fake.c tests/unit/lane_fake.h tests/unit/unit.h
 tests_unit_test_lane_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
-tests_unit_test_admission_SOURCES = tests/unit/test_admission.c
+tests_unit_test_admission_SOURCES = tests/unit/test_admission.c tests/unit/unit.h
 tests_unit_test_admission_LDADD = lib/libhbdomain.a $(BASE_LIBS) $(UNIT_LIBS)
 
 # On the scratch database of HB_TEST_MYSQL; run from the top of the source tree, or with srcdir set.

@@ -89,7 +89,7 @@ static void accept_pair(proxy_t *p)
 /* Moves what is there; false at the end of the connection. */
 static bool move(proxy_t *p, int from, int to, bool from_client)
 {
-	static char buf[CHUNK_BYTES];
+	static _Thread_local char buf[CHUNK_BYTES];
 	const char *mute = atomic_load(&p->mute_after);
 	ssize_t n = recv(from, buf, sizeof buf, 0);
 

@@ -1,6 +1,6 @@
 /* How many are let in, and when the others shall come again. */
 #include "domain/admission.h"
-#include "unit.h"
+#include "tests/unit/unit.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { THREADS = 24, PACKETS = 12, USERS = 240, SERVICES_MAX = 2 };
 
@@ -99,6 +100,7 @@ static void *member_main(void *arg)
 static _Atomic bool killing;
 
 typedef struct {
+	const char *database;
 	uint64_t id[256];
 	unsigned count;
 } sessions;
@@ -109,7 +111,7 @@ static void on_session(
 	sessions *s = ctx;
 
 	(void)result, (void)cols, (void)len;
-	if (col[3] && s->count < UNIT_COUNT(s->id))
+	if (col[3] && strcmp(col[3], s->database) == 0 && s->count < UNIT_COUNT(s->id))
 		s->id[s->count++] = strtoull(col[0], NULL, 10);
 }
 
@@ -123,10 +125,12 @@ static void *killer_main(void *arg)
 	char sql[64];
 
 	while (killing) {
-		sessions s = {.count = 0};
+		sessions s = {.database = f->direct.database};
 		usleep((unsigned)rand_r(&seed) % 6000);
 		if (db_script(f->db, show, sizeof(show) - 1, on_session, &s) != ERR_OK)
 			break;
+		if (s.count == 0)
+			continue;
 		const uint64_t id = s.id[(unsigned)rand_r(&seed) % s.count];
 		if (id == db_thread_id(f->db))
 			continue;

@@ -105,6 +105,10 @@ sanitize_all() {
 	local name=$TEST_NAME-$K_LABEL status=0 began=$SECONDS reports=()
 	say "== $K_NAME ($K_FLAGS)"
 	sanitize_canary || return 1
+	if ! "$ROOT/dev" build >"$K_LOGS/build.log" 2>&1; then
+		say "$K_NAME: the build failed: $K_LOGS/build.log"
+		return 1
+	fi
 	HB_SLOW=$K_SLOW HB_TEST_LOGS=$K_LOGS HB_TEST_NAME=$name HB_TEST_BASE=$((TEST_BASE + K_OFFSET)) \
 		sanitize_run "$ROOT/dev" test unit server integration || status=1
 	mapfile -t reports < <(sanitize_reports "$K_LOGS" "$BUILD/tests/unit" "$ROOT/.hb/$name/log")
