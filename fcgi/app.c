@@ -114,6 +114,7 @@ int app_main(const app_program *prog, int argc, char **argv)
 			.threads = (unsigned)conf_i(a.p->conf, prog->threads),
 			.drain_ms = conf_i(a.p->conf, CONF_HTTP_DRAIN_MS),
 			.arena_bytes = APP_ARENA_BYTES,
+			.says_when = true,
 			.handler = prog->handle,
 			.app = &a};
 		e = http_serve(&server);

@@ -298,5 +298,7 @@ err_t gate_handle(http_req_t *r)
 	app_t *a = r->app;
 	app_call_t c = {.r = r, .app = a, .now_ms = clk_wall_ms()};
 	err_t e = gate_checks(a->gate, &c);
+	if (e == ERR_OK && !(c.route->flags & ROUTE_SAYS_WHEN))
+		http_may_wait();
 	return e == ERR_OK ? a->gate->handlers[c.route->id](&c) : e;
 }

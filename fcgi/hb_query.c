@@ -40,7 +40,10 @@ static err_t query_ready(app_t *a)
 
 static err_t query_handle(http_req_t *r)
 {
-	return r->ops ? ops_handle(r) : gate_handle(r);
+	if (!r->ops)
+		return gate_handle(r);
+	http_may_wait();
+	return ops_handle(r);
 }
 
 static const app_program query = {

@@ -5,6 +5,7 @@
 #include "domain/session.h"
 #include "fcgi/handlers.h"
 #include "fcgi/views.h"
+#include <string.h>
 
 enum { GRANT_MAX_CHARS = 400 };
 
@@ -48,6 +49,7 @@ static err_t relations_of(app_call_t *c, const char *grant, unsigned *relations)
 {
 	session_relation relation;
 	uint64_t sender;
+	http_may_wait();
 	err_t e = packet_sender(c->app->db, c->number, &sender);
 
 	if (e == ERR_OK)
@@ -59,22 +61,24 @@ static err_t relations_of(app_call_t *c, const char *grant, unsigned *relations)
 }
 
 /* A claim that was just made has no transfer yet. */
-static err_t transfer_state(app_call_t *c, const claim_result *result, const char **state)
+static err_t transfer_state(app_call_t *c, claim_result *result, const char **state)
 {
 	db_t *db;
 
-	*state = "pending";
-	if (result->outcome != CLAIM_ALREADY)
+	*state = result->transfer_done ? "done" : "pending";
+	if (result->outcome != CLAIM_ALREADY || result->transfer_done)
 		return ERR_OK;
+	http_may_wait();
 	err_t e = db_pool_take(c->app->db, &db);
 	if (e != ERR_OK)
 		return e;
 	e = views_transfer_state(db, result->row.claim_no, state);
 	db_pool_give(c->app->db, &db);
+	result->transfer_done = e == ERR_OK && strcmp(*state, "done") == 0;
 	return e;
 }
 
-static err_t claim_answer(app_call_t *c, const claim_result *result)
+static err_t claim_answer(app_call_t *c, claim_result *result)
 {
 	const char *state;
 	const err_t e = transfer_state(c, result, &state);
@@ -91,6 +95,27 @@ static err_t claim_answer(app_call_t *c, const claim_result *result)
 	jw_i64(w, "remaining_count", result->remaining_count);
 	jw_obj_end(w);
 	return ERR_OK;
+}
+
+/* Of a claim that the database was asked about. */
+static err_t claim_first_answer(app_call_t *c, claim_result *result)
+{
+	const err_t e = claim_answer(c, result);
+
+	if (e == ERR_OK)
+		claim_learn(c->app->claims, c->number, result);
+	return e;
+}
+
+/* From memory; whether the transfer is done may still have to be asked. */
+static err_t claim_late_answer(app_call_t *c, claim_result *result)
+{
+	const bool knew = result->transfer_done;
+	const err_t e = claim_answer(c, result);
+
+	if (e == ERR_OK && result->transfer_done && !knew)
+		claim_transfer_done(c->app->claims, c->number, c->uid);
+	return e;
 }
 
 /* A claim that waits in its lane, and the call that asked for it. */
@@ -110,7 +135,7 @@ static err_t claim_later(http_req_t *r)
 	claim_result result;
 	const err_t e = claim_collect(&w->ticket, &r->retry_after_ms, &result);
 
-	return e == ERR_OK ? claim_answer(&w->call, &result) : e;
+	return e == ERR_OK ? claim_first_answer(&w->call, &result) : e;
 }
 
 static err_t claim_defer(const app_call_t *c, unsigned relations)
@@ -134,13 +159,16 @@ err_t handle_packet_claim(app_call_t *c)
 	err_t e = http_fields(
 		c->r, claim_fields, sizeof(claim_fields) / sizeof(*claim_fields), &body);
 
+	if (e == ERR_OK && !body.grant && claim_known(c->app->claims, c->number, c->uid, &result))
+		return claim_late_answer(c, &result);
 	if (e == ERR_OK && body.grant)
 		e = relations_of(c, body.grant, &relations);
 	if (e != ERR_OK)
 		return e;
 	if (claim_defers(c->app->claims))
 		return claim_defer(c, relations);
+	http_may_wait();
 	e = claim_open(c->app->claims, c->number, c->uid, relations, c->now_ms,
 		&c->r->retry_after_ms, &result);
-	return e == ERR_OK ? claim_answer(c, &result) : e;
+	return e == ERR_OK ? claim_first_answer(c, &result) : e;
 }

@@ -5,8 +5,10 @@
 #include "domain/claim.h"
 
 #include "base/clk.h"
+#include "base/logger.h"
 #include "base/metrics.h"
 #include "domain/claim_batch.h"
+#include "domain/settled.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -32,6 +34,7 @@ struct claim_service {
 	int64_t unknown_ms;
 	unsigned tx_tries;
 	lanes_t *lanes; /* NULL with row_lock */
+	settled_t *settled;
 	claim_hand *hand;
 	unsigned hands;
 	pthread_mutex_t spare_lock;
@@ -100,6 +103,7 @@ err_t claim_service_new(const claim_service_conf *c, claim_service_t **out)
 	s->admission = (admission_conf){.percent = (unsigned)conf_i(conf, CONF_CLAIM_ADMIT_PERCENT),
 		.floor = (unsigned)conf_i(conf, CONF_CLAIM_ADMIT_FLOOR)};
 	pthread_mutex_init(&s->spare_lock, NULL);
+	s->settled = settled_new((size_t)conf_i(conf, CONF_CLAIM_SETTLED_MIB) << 20);
 	const err_t err = s->row_lock ? ERR_OK : lanes_start(s);
 	if (err != ERR_OK)
 		claim_service_free(&s);
@@ -115,6 +119,7 @@ void claim_service_free(claim_service_t **s)
 	if (!*s)
 		return;
 	lanes_free(&(*s)->lanes);
+	settled_free(&(*s)->settled);
 	for (unsigned i = 0; i < (*s)->hands; i++) {
 		db_close(&(*s)->hand[i].db);
 		claim_batch_free(&(*s)->hand[i].work);
@@ -242,6 +247,30 @@ err_t claim_open(claim_service_t *s, uint64_t packet_id, uint64_t uid, unsigned 
 	if (err == ERR_OK)
 		*out = item.result;
 	return err;
+}
+
+bool claim_known(claim_service_t *s, uint64_t packet_id, uint64_t uid, claim_result *out)
+{
+	if (s->row_lock || !settled_answer(s->settled, packet_id, uid, out))
+		return false;
+	count_outcome(ERR_OK, out);
+	return true;
+}
+
+void claim_learn(claim_service_t *s, uint64_t packet_id, const claim_result *r)
+{
+	const bool late = r->outcome == CLAIM_EXHAUSTED || r->outcome == CLAIM_EXPIRED ||
+			  (r->outcome == CLAIM_ALREADY && r->remaining_count == 0);
+
+	if (s->row_lock)
+		return;
+	if (late && settled_load(s->settled, s->conf.db, packet_id) != ERR_OK)
+		LOG(DEBUG, "claim.not_learned", {"packet_id", LOG_U(packet_id)});
+}
+
+void claim_transfer_done(claim_service_t *s, uint64_t packet_id, uint64_t uid)
+{
+	settled_transfer_done(s->settled, packet_id, uid);
 }
 
 bool claim_defers(const claim_service_t *s)

@@ -32,6 +32,7 @@ typedef struct {
 	claim_outcome outcome;
 	claim_row row; /* with CLAIMED and ALREADY */
 	uint32_t remaining_count;
+	bool transfer_done; /* with ALREADY: known without asking; false says nothing */
 } claim_result;
 
 /* A claim that waits for its answer. Its memory is the caller's until `done` is called. */
@@ -66,6 +67,15 @@ void claim_service_free(claim_service_t **s);
  * ERR_OUTCOME_UNKNOWN; ERR_CELL_UNAVAILABLE. */
 err_t claim_open(claim_service_t *s, uint64_t packet_id, uint64_t uid, unsigned relations,
 	int64_t now_ms, int64_t *retry_ms, claim_result *out) MUST_CHECK;
+
+/* The answer of a packet whose claims can no more change (settled.h), from memory; false when it is not
+ * there. Counted as a claim. Nothing with the row lock. */
+bool claim_known(claim_service_t *s, uint64_t packet_id, uint64_t uid, claim_result *out);
+/* To be told of each result that was not claim_known: learns packets that are settled now (one query
+ * by the first who comes too late). Failures cost only speed. */
+void claim_learn(claim_service_t *s, uint64_t packet_id, const claim_result *r);
+/* The transfer of a claim_known claim has been seen done. */
+void claim_transfer_done(claim_service_t *s, uint64_t packet_id, uint64_t uid);
 
 /* The same in two halves, so that no thread waits in between: after ERR_OK the ticket's `done` is
  * called, and then claim_collect says what became of it. Any other error is the answer. Only where

@@ -7,7 +7,7 @@ typedef enum { ROUTES_CORE, ROUTES_QUERY, ROUTES_RAIN } routes_program;
 typedef enum { ROUTES_ANY, ROUTES_USER, ROUTES_PATH, ROUTES_CLAIM } routes_slot;
 typedef enum { ROUTES_AUTH_NONE, ROUTES_AUTH_USER, ROUTES_AUTH_FINANCE } routes_auth;
 typedef enum { ROUTES_NO_BODY, ROUTES_JSON, ROUTES_JSON_OR_NONE } routes_body;
-enum { ROUTE_IDEMPOTENT = 1, ROUTE_DEMO = 2, ROUTE_LIST = 4 };
+enum { ROUTE_IDEMPOTENT = 1, ROUTE_DEMO = 2, ROUTE_LIST = 4, ROUTE_SAYS_WHEN = 8 };
 
 typedef enum {
 #define ROUTE(id, method, pattern, program, slot, auth, body, flags) ROUTES_ID_##id,

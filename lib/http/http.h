@@ -72,12 +72,16 @@ typedef err_t (*http_handler)(http_req_t *r);
 
 /* From any thread, also before the handler has returned. */
 void http_resume(http_req_t *r);
+/* Said by a handler (of a server that says_when) before anything that may wait, so that another
+ * thread looks after the connections meanwhile. */
+void http_may_wait(void);
 
 typedef struct {
 	const char *listen; /* "127.0.0.1:9000", or "fd:3" for socket activation */
 	unsigned threads;
 	int64_t drain_ms;
 	size_t arena_bytes; /* limit of a request's memory */
+	bool says_when;     /* the handler calls http_may_wait; else it may always wait */
 	http_handler handler;
 	void *app;
 } http_server_conf;

@@ -1,9 +1,10 @@
 /* server: a few threads over libfcgi 2.4.2, any number of connections.
  *
- * No thread belongs to a connection: all wait at one epoll, whoever gets a connection that has
- * something to say reads that request, runs its handler and lets the connection go again. So idle
- * connections cost no thread, and under load a thread goes from request to request without
- * sleeping. A handler that would wait for somebody else's work can give its request away
+ * No thread belongs to a connection. A few of the threads poll all of them: who finds one that has
+ * something to say reads that request, runs its handler and polls again, so that under load a thread
+ * goes from request to request without sleeping. Before a handler that may wait (all that do not say
+ * otherwise), or for a request of which a part is still to come, the thread hands the polling to
+ * another one. A handler that would wait for somebody else's work can give its request away
  * (http_req.later): the thread goes on, and http_resume brings the request back to whichever thread
  * is free; many that are resumed at once cost one wake-up.
  *
@@ -21,6 +22,7 @@
 #include "http/wire.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fastcgi.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -41,6 +43,8 @@ enum {
 	SERVER_WAKE_MS = 20,    /* between two looks at who still runs while stopping */
 	SERVER_FILES = 65536,   /* open files that we ask for */
 	SERVER_ACCEPTS = 16,    /* connections taken at one go */
+	SERVER_POLLERS = 2,     /* threads that poll */
+	SERVER_PEEK_BYTES = 4096,
 };
 
 typedef struct server server_t;
@@ -71,12 +75,16 @@ struct server {
 	pthread_mutex_t resume_lock;
 	STAILQ_HEAD(, conn) resumed;
 	_Atomic unsigned resumes; /* in that list */
+	pthread_mutex_t poll_lock;
+	pthread_cond_t poll_free;
+	unsigned pollers; /* threads that poll */
 	unsigned count;
 	pthread_t thread[];
 };
 
 static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
-static server_t *current; /* what http_stop stops */
+static server_t *current;             /* what http_stop stops */
+static _Thread_local server_t *polls; /* what this thread polls */
 
 static err_t server_config_error(const char *what, const char *listen_at)
 {
@@ -127,6 +135,14 @@ static void epoll_watch(server_t *s, int how, int fd, uint32_t events, void *who
 {
 	struct epoll_event ev = {.events = events, .data.ptr = who};
 
+#ifdef __SANITIZE_THREAD__
+	/* ThreadSanitizer takes ADD for a hand-over to whoever waits, MOD only since September 2026
+	 * (llvm/llvm-project#220304). */
+	if (how == EPOLL_CTL_MOD) {
+		BUG_ON(epoll_ctl(s->epoll, EPOLL_CTL_DEL, fd, NULL) != 0);
+		how = EPOLL_CTL_ADD;
+	}
+#endif
 	BUG_ON(epoll_ctl(s->epoll, how, fd, &ev) != 0);
 }
 
@@ -216,8 +232,52 @@ static void conn_go_on(conn *c)
 	conn_answer(c, c->r.later(&c->r));
 }
 
+static void poll_begin(server_t *s)
+{
+	pthread_mutex_lock(&s->poll_lock);
+	while (s->pollers == SERVER_POLLERS && !atomic_load(&s->ending))
+		pthread_cond_wait(&s->poll_free, &s->poll_lock);
+	s->pollers++;
+	pthread_mutex_unlock(&s->poll_lock);
+	polls = s;
+}
+
+void http_may_wait(void)
+{
+	server_t *s = polls;
+
+	if (!s)
+		return;
+	polls = NULL;
+	pthread_mutex_lock(&s->poll_lock);
+	s->pollers--;
+	pthread_mutex_unlock(&s->poll_lock);
+	pthread_cond_signal(&s->poll_free);
+}
+
+/* Whether a whole request is there, to the empty record that ends its body: reading it cannot wait
+ * then. */
+static bool request_is_whole(int fd)
+{
+	enum { HEAD = 8, TYPE = 1, LENGTH = 4, PADDING = 6 };
+	unsigned char buf[SERVER_PEEK_BYTES];
+	const ssize_t got = recv(fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
+	const size_t n = got > 0 ? (size_t)got : 0;
+
+	for (size_t at = 0; at + HEAD <= n;) {
+		const unsigned char *h = buf + at;
+		const size_t len = (size_t)h[LENGTH] << 8 | h[LENGTH + 1];
+		if (h[TYPE] == FCGI_STDIN && len == 0)
+			return true;
+		at += HEAD + len + h[PADDING];
+	}
+	return false;
+}
+
 static void conn_serve(conn *c)
 {
+	if (!request_is_whole(c->wake))
+		http_may_wait();
 	if (FCGX_Accept_r(&c->fcgx) != 0) {
 		conn_drop(c);
 		return;
@@ -227,6 +287,8 @@ static void conn_serve(conn *c)
 	atomic_store(&c->phase, PHASE_RUNNING);
 	request_read(&c->r, &c->fcgx);
 	logger_set_request(c->r.request_id);
+	if (!c->server->conf->says_when)
+		http_may_wait();
 	err_t e = c->server->conf->handler(&c->r);
 	if (!c->r.later || e != ERR_OK)
 		conn_answer(c, e);
@@ -271,6 +333,8 @@ static void *server_run(void *arg)
 	server_t *s = arg;
 	struct epoll_event ev;
 	while (!atomic_load(&s->ending)) {
+		if (!polls)
+			poll_begin(s);
 		conn *c = server_resumed(s);
 		if (c) {
 			conn_go_on(c);
@@ -283,6 +347,7 @@ static void *server_run(void *arg)
 		else if (ev.data.ptr)
 			conn_serve(ev.data.ptr);
 	}
+	polls = NULL;
 	return NULL;
 }
 
@@ -354,6 +419,8 @@ static err_t server_new(const http_server_conf *c, server_t **out)
 	pthread_mutex_init(&s->accept_lock, NULL);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->resume_lock, NULL);
+	pthread_mutex_init(&s->poll_lock, NULL);
+	pthread_cond_init(&s->poll_free, NULL);
 	epoll_watch(s, EPOLL_CTL_ADD, s->listen, EPOLLIN | EPOLLONESHOT, &s->listen);
 	epoll_watch(s, EPOLL_CTL_ADD, s->resume_event, EPOLLIN | EPOLLET, NULL);
 	epoll_watch(s, EPOLL_CTL_ADD, s->end_event, EPOLLIN, NULL);
@@ -378,7 +445,10 @@ static void server_end_threads(server_t *s)
 {
 	uint64_t one = 1;
 
+	pthread_mutex_lock(&s->poll_lock);
 	atomic_store(&s->ending, true);
+	pthread_mutex_unlock(&s->poll_lock);
+	pthread_cond_broadcast(&s->poll_free);
 	(void)!write(s->end_event, &one, sizeof(one));
 	for (unsigned i = 0; i < s->count; i++)
 		pthread_join(s->thread[i], NULL);
@@ -389,6 +459,8 @@ static void server_free(server_t *s)
 	pthread_mutex_destroy(&s->accept_lock);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->resume_lock);
+	pthread_mutex_destroy(&s->poll_lock);
+	pthread_cond_destroy(&s->poll_free);
 	close(s->epoll);
 	close(s->stop_event);
 	close(s->resume_event);

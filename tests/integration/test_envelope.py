@@ -168,3 +168,28 @@ def test_lists_go_on_by_cursor_and_refuse_a_forged_one(stack):
     for cursor, who in ((first['next_cursor'][:-4] + 'AAAA', uid), (first['next_cursor'], 1078), ('%21', uid), ('', uid)):
         answer = stack.call('GET', f'/v1/me/sent?limit=3&cursor={cursor}', who)
         assert (answer.status, answer.code) == (400, 'CURSOR_INVALID'), (cursor, answer)
+
+
+def test_late_comers_are_answered_without_the_database(stack):
+    packet = stack.open_packet(SENDER_A, 900, 3)
+    won = {uid: stack.claim(uid, packet).json['claim'] for uid in (1002, 1502, 1003)}
+    late = stack.claim(1004, packet).json  # the first who comes too late: the packet is learnt
+    stack.wait(lambda: all(stack.claim(uid, packet).json['claim']['transfer_state'] == 'done' for uid in won), 'the transfers are done')
+    with stack.db('A') as db, db.cursor() as cursor:
+        db.begin()
+        cursor.execute('SELECT * FROM packet WHERE packet_id = %s FOR UPDATE', (packet,))
+        cursor.execute('SELECT * FROM claim WHERE packet_id = %s FOR UPDATE', (packet,))
+        before = time.monotonic()
+        for uid, claim in won.items():
+            answer = stack.claim(uid, packet).json
+            assert answer['outcome'] == 'already_claimed' and answer['claim'] == {**claim, 'transfer_state': 'done'}
+        assert {k: v for k, v in stack.claim(1005, packet).json.items()} == late
+        assert time.monotonic() - before < 1, 'the locked rows were waited for'
+        db.rollback()
+    # A restarted process knows nothing and says the same.
+    for service in ('A-core-1', 'A-core-2'):
+        stack.sv('restart', service)
+    for uid, claim in won.items():
+        answer = stack.claim_until(uid, packet).json
+        assert answer['outcome'] == 'already_claimed' and answer['claim'] == {**claim, 'transfer_state': 'done'}
+    assert stack.claim_until(1006, packet).json == late

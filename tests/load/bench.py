@@ -12,7 +12,7 @@ import pymysql
 
 HZ = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-HOT_SHARES = 800_000  # more than all rounds take; drawn once, before the rounds
+HOT_SHARES = 400_000  # more than all rounds take; drawn once, before the rounds
 SPREAD_PACKETS = 100_000
 SPREAD_SHARES = 100
 SMALL_SHARES = 2000

@@ -1,5 +1,7 @@
 # Lanes and admission are pure; test_admission brings a memcached of its own, which the linker takes before the library's.
-check_PROGRAMS += tests/unit/test_lane tests/unit/test_admission
+check_PROGRAMS += tests/unit/test_lane tests/unit/test_admission tests/unit/test_settled
+tests_unit_test_settled_SOURCES = tests/unit/test_settled.c tests/unit/unit.h
+tests_unit_test_settled_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 tests_unit_test_lane_SOURCES = tests/unit/test_lane.c tests/unit/lane_fake.c tests/unit/lane_fake.h tests/unit/unit.h
 tests_unit_test_lane_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 tests_unit_test_admission_SOURCES = tests/unit/test_admission.c tests/unit/unit.h

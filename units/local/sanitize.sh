@@ -39,7 +39,7 @@ sanitize_run() {
 # The files in which a program has said something; UBSan's words are looked for in the logs named.
 sanitize_reports() {
 	find "$K_LOGS" -name 'report.*'
-	grep -rlI ': runtime error: ' "$@" 2>/dev/null || true
+	grep -rlI --include='*.log' --include=current --include='@*' ': runtime error: ' "$@" 2>/dev/null || true
 }
 
 # Each finding once, with how often and one file to read.
@@ -47,7 +47,8 @@ sanitize_show() {
 	local file
 	for file in "$@"; do
 		grep -hE '^SUMMARY: |: runtime error: ' "$file" | sed "s|\$| <- $file|"
-	done | awk -F' <- ' '{ if (!n[$1]++) first[$1] = $2 } END { for (s in n) print n[s] " × " s "\n    " first[s] }' | sort -rn | head -n 100
+	done | awk -F' <- ' '{ if (!n[$1]++) first[$1] = $2 } END { for (s in n) printf "%d\t%s\t%s\n", n[s], s, first[s] }' |
+		sort -rn | awk -F'\t' '{ printf "%d × %s\n    %s\n", $1, $2, $3 }'
 }
 
 # The canary's faults must be heard.
@@ -80,7 +81,7 @@ sanitize_unit() {
 		return
 	fi
 	grep -E '^(FAIL|ERROR|XPASS): ' "$log" || true
-	mapfile -t reports < <(sanitize_reports "$BUILD/tests/unit")
+	mapfile -t reports < <(sanitize_reports "$BUILD/tests")
 	sanitize_show "${reports[@]}"
 	N_PASSED=$(automake_sum PASS "$log")
 	N_FAILED=$(($(automake_sum FAIL "$log") + $(automake_sum ERROR "$log") + $(automake_sum XPASS "$log") + ${#reports[@]}))
@@ -111,7 +112,7 @@ sanitize_all() {
 	fi
 	HB_SLOW=$K_SLOW HB_TEST_LOGS=$K_LOGS HB_TEST_NAME=$name HB_TEST_BASE=$((TEST_BASE + K_OFFSET)) \
 		sanitize_run "$ROOT/dev" test unit server integration || status=1
-	mapfile -t reports < <(sanitize_reports "$K_LOGS" "$BUILD/tests/unit" "$ROOT/.hb/$name/log")
+	mapfile -t reports < <(sanitize_reports "$K_LOGS" "$BUILD/tests" "$ROOT/.hb/$name/log")
 	sanitize_show "${reports[@]}"
 	say "$K_NAME: ${#reports[@]} reports, tests $([ $status = 0 ] && echo passed || echo failed), $((SECONDS - began)) s"
 	[ $status = 0 ] && [ ${#reports[@]} = 0 ] && HB_NAME=$name "$ROOT/dev" down --wipe >/dev/null
