@@ -1,5 +1,7 @@
 /* Why: once no more claims are possible, everything needed to recompute the shares is given away
- * (docs/fairness.md). Before, not even the sender may know the seed, for it tells every amount. */
+ * (docs/fairness.md). Before, not even the sender may know the seed, for it tells every amount. The
+ * packet's state says when that is, and not the clock: a claim that came in time may still wait in
+ * its lane, and hb-core's clock may be behind ours. */
 #include "domain/states.h"
 #include "fcgi/handlers.h"
 #include "fcgi/views.h"
@@ -16,7 +18,7 @@ static err_t packet_read(app_call_t *c, packet_row *p, bool *revealed)
 	if (e == ERR_OK)
 		e = packet_was_open(db, p, &was_open);
 	db_pool_give(c->app->db, &db);
-	*revealed = was_open && (p->state != STATES_PACKET_OPEN || c->now_ms >= p->expires_at_ms);
+	*revealed = was_open && p->state != STATES_PACKET_OPEN;
 	return e;
 }
 

@@ -1,5 +1,6 @@
 /* fresh: the age is always taken from the row's own time, never from the time of the last look, so
- * that a query that hangs makes the answer "stale" by itself. */
+ * that a query that hangs makes the answer "stale" by itself. A row that is as far ahead of our clock
+ * is no better: after a clock was set back it would look young for as long as it was set back. */
 #include "fcgi/fresh.h"
 #include "base/clk.h"
 #include "base/logger.h"
@@ -109,5 +110,6 @@ void fresh_free(fresh_t **fp)
 
 bool fresh_ok(const fresh_t *f)
 {
-	return clk_wall_ms() - atomic_load(&f->at_ms) <= f->stale_ms;
+	const int64_t age_ms = clk_wall_ms() - atomic_load(&f->at_ms);
+	return age_ms <= f->stale_ms && age_ms >= -f->stale_ms;
 }

@@ -92,7 +92,8 @@ static void gate_add(gate_t *g, const routes_row *row)
 	p->row[p->rows++] = row;
 }
 
-/* scheme://host[:port] in lower case, without a port that is the scheme's own. */
+/* scheme://host[:port] in lower case, without a port that is the scheme's own; no more than that, or
+ * what is put behind it for callbacks would lead nowhere. */
 static bool origin_of(const char *url, char out[GATE_ORIGIN_BYTES])
 {
 	const char *host = strstr(url, "://");
@@ -101,7 +102,7 @@ static bool origin_of(const char *url, char out[GATE_ORIGIN_BYTES])
 	host += 3;
 	size_t len = strcspn(host, "/?#");
 	size_t total = (size_t)(host - url) + len;
-	if (len == 0 || total >= GATE_ORIGIN_BYTES)
+	if (len == 0 || host[len] || total >= GATE_ORIGIN_BYTES)
 		return false;
 	for (size_t i = 0; i < total; i++)
 		out[i] = (char)(url[i] >= 'A' && url[i] <= 'Z' ? url[i] + 32 : url[i]);

@@ -15,7 +15,7 @@ typedef struct {
 	err_t (*ready)(app_t *a);
 } gate_conf;
 
-/* ERR_CONFIG_INVALID when a row of the program has no handler or http.front_url has no origin. */
+/* ERR_CONFIG_INVALID when http.front_url is not scheme://host[:port]. */
 err_t gate_new(const gate_conf *c, const app_t *app, gate_t **out) MUST_CHECK;
 void gate_free(gate_t **g);
 /* r->app is the app_t, whose `gate` is set. What a handler may rely on:

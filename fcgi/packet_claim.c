@@ -102,6 +102,8 @@ static err_t claim_first_answer(app_call_t *c, claim_result *result)
 {
 	const err_t e = claim_answer(c, result);
 
+	if (e == ERR_OK && result->outcome != CLAIM_CLAIMED)
+		http_may_wait(); /* learning reads the packet's claims */
 	if (e == ERR_OK)
 		claim_learn(c->app->claims, c->number, result);
 	return e;

@@ -2,6 +2,7 @@
  * one place keeps their shapes, and the rule of who may look inside, the same everywhere. */
 #include "fcgi/views.h"
 #include "domain/states.h"
+#include "domain/transfer.h"
 
 void views_packet(jw_t *w, const char *key, const packet_row *p, int64_t now_ms, unsigned flags)
 {
@@ -39,13 +40,11 @@ void views_claim(jw_t *w, const char *key, const claim_row *c, const char *trans
 
 err_t views_transfer_state(db_t *db, uint64_t claim_no, const char **out)
 {
-	db_rows_t *r;
-	const err_t e = db_select(db, SQL_PACKET_TRANSFER_STATE, DB_ARGS(db_u(claim_no)), &r);
-	if (e != ERR_OK)
+	unsigned state;
+	const err_t e = transfer_state(db, claim_no, &state);
+	if (e != ERR_OK && e != ERR_NOT_FOUND)
 		return e;
-	const bool done = db_rows_next(r) && db_rows_u(r, 0) == STATES_TRANSFER_DONE;
-	db_rows_free(&r);
-	*out = done ? "done" : "pending";
+	*out = e == ERR_OK && state == STATES_TRANSFER_DONE ? "done" : "pending";
 	return ERR_OK;
 }
 

@@ -100,13 +100,21 @@ static void look_at_cell(const topology_cell *cell, cell_view *v)
 static const char *protection_of(const cell_view *v)
 {
 	if (v->error != ERR_OK)
-		return err_code(v->error);
+		return "UNKNOWN";
 	return v->record.protection == CONTROL_PROTECTED ? "PROTECTED" : "UNPROTECTED";
 }
 
 static bool is_primary(const cell_view *v, unsigned i)
 {
 	return v->error == ERR_OK && !strcmp(v->cell->member[i].site, v->record.primary);
+}
+
+/* Without the record nobody may say who is the primary, not even a member that takes writes. */
+static const char *role_of(const cell_view *v, unsigned i)
+{
+	if (v->error != ERR_OK)
+		return "unknown";
+	return is_primary(v, i) ? "primary" : "replica";
 }
 
 static const char *server_of(const member_view *m)
@@ -128,11 +136,10 @@ static void print_table(const cell_view *v)
 				(long long)m->says.semi_sync_clients);
 		printf("%-4s  %5llu  %-11s  %-8s  %-7s  %-11s  %9s  %s\n", v->cell->name,
 			(unsigned long long)v->record.epoch, protection_of(v),
-			v->cell->member[i].site, primary ? "primary" : "replica", server_of(m),
-			clients,
-			m->error != ERR_OK ? "-"
-			: primary          ? m->says.binlog_pos
-					   : m->says.slave_pos);
+			v->cell->member[i].site, role_of(v, i), server_of(m), clients,
+			m->error != ERR_OK                 ? "-"
+			: primary || !m->says.slave_pos[0] ? m->says.binlog_pos
+							   : m->says.slave_pos);
 	}
 }
 
@@ -150,7 +157,7 @@ static void write_json(const cell_view *v, jw_t *w)
 
 		jw_obj(w, NULL);
 		jw_str(w, "site", v->cell->member[i].site);
-		jw_str(w, "role", is_primary(v, i) ? "primary" : "replica");
+		jw_str(w, "role", role_of(v, i));
 		jw_str(w, "server", server_of(m));
 		if (m->error == ERR_OK) {
 			jw_i64(w, "semi_sync_clients", m->says.semi_sync_clients);
@@ -168,6 +175,7 @@ static int status(bool want_ready)
 	const topology_t *t = verb_topology();
 	arena_t *a = arena_new(OUTPUT_BYTES);
 	bool ready = true;
+	int blind = VERB_DONE;
 	jw_t w;
 
 	jw_start(&w, a);
@@ -180,6 +188,8 @@ static int status(bool want_ready)
 
 		look_at_cell(&t->cell[i], &v);
 		ready = ready && v.ready;
+		if (v.error != ERR_OK)
+			blind = verb_fail(v.error, "the control record of cell %s", v.cell->name);
 		if (verb_json())
 			write_json(&v, &w);
 		else
@@ -190,6 +200,8 @@ static int status(bool want_ready)
 	if (verb_json())
 		puts(w.buf);
 	arena_free(&a);
+	if (blind != VERB_DONE)
+		return blind;
 	return want_ready && !ready ? VERB_FAILED : VERB_DONE;
 }
 

@@ -22,7 +22,8 @@ static const struct {
 		"make the control records that are missing, and the go-live files from the "
 		"records"},
 	{"cells", "status", cells_verb, "[--ready]",
-		"each cell's members; --ready: exit 1 unless every primary takes writes"},
+		"each cell's members; exit 6 when a control record cannot be read; --ready: exit 1 "
+		"unless every primary takes writes and a replica acknowledges them"},
 	{"member", "run", member_verb, "CELL SITE -- COMMAND…",
 		"ask the control record for the member's role and become its database server"},
 	{"schema", "apply", schema_verb, "[CELL…]", "apply the migrations that are missing"},
@@ -36,9 +37,9 @@ static const struct {
 	{"config", "markdown", config_verb, "", "the table of docs/config.md"},
 	{"states", "--dot", states_verb, "", "the orders' states as Graphviz"},
 	{"states", "--markdown", states_verb, "", "the tables of docs/states.md"},
-	{"fairness", "verify", fairness_verb, "…", "recompute the shares of a packet"},
-	{"token", "mint", token_verb, "…", "a session token"},
-	{"token", "grant", token_verb, "…", "a relation grant"},
+	{"fairness", "verify", fairness_verb, "--seed HEX …", "recompute the shares of a packet"},
+	{"token", "mint", token_verb, "--uid N [--ttl S]", "a session token"},
+	{"token", "grant", token_verb, "--viewer N …", "a relation grant of the host app"},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -223,8 +224,8 @@ static void help(FILE *to)
 	      "…\n\n",
 		to);
 	for (unsigned i = 0; i < ROWS; i++)
-		fprintf(to, "  %-8s %-10s %-26s %s\n", rows[i].noun, rows[i].verb,
-			rows[i].arguments, rows[i].help);
+		fprintf(to, "  %s %s%s%s\n      %s\n", rows[i].noun, rows[i].verb,
+			*rows[i].arguments ? " " : "", rows[i].arguments, rows[i].help);
 	fputs("\nExit: 0 done, 1 failed, 2 usage, 3 refused and nothing changed, 4 partly done, "
 	      "5 outcome unknown, 6 unreachable, 10 differences found.\n",
 		to);
@@ -279,7 +280,8 @@ static int take_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	argc = take_options(argc, argv);
-	if (argc > 1 && (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help"))) {
+	if (argc > 1 && (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") ||
+				!strcmp(argv[1], "-h"))) {
 		help(stdout);
 		return VERB_DONE;
 	}
@@ -289,6 +291,10 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; argc > 2 && i < ROWS; i++)
 		if (!strcmp(rows[i].noun, argv[1]) && !strcmp(rows[i].verb, argv[2]))
 			return rows[i].run(argc - 2, argv + 2);
-	help(stderr);
+	if (argc > 1)
+		fprintf(stderr, "hbctl: there is no \"%s%s%s\"; see hbctl help\n", argv[1],
+			argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
+	else
+		help(stderr);
 	return VERB_USAGE;
 }

@@ -1,8 +1,8 @@
 /* hbctl nginx: the configuration of nginx, from nginx/hongbao.conf.in and what only we know: slots,
  * cells and their active sites, programs, routes, and the errors that nginx must say as we do.
  *
- * libfcgi holds a thread per connection, idle or not, so nginx may keep fewer idle connections to a
- * program than it has threads; that bound is computed here and nowhere else. */
+ * nginx keeps no more idle connections to a program than it has threads: more could not be busy at
+ * once but for claims, which wait without a thread. */
 #include "units/verb.h"
 
 #include "base/arena.h"
@@ -118,7 +118,7 @@ static const struct {
 	int status;
 	err_t error;
 } problems[] = {
-	{"400", "400 494 501", 400, ERR_INVALID_REQUEST},
+	{"400", "400 494 501 505", 400, ERR_INVALID_REQUEST},
 	{"404", "403 404", 404, ERR_NOT_FOUND},
 	{"405", "405", 405, ERR_METHOD_NOT_ALLOWED},
 	{"413", "413", 413, ERR_BODY_TOO_LARGE},
@@ -170,7 +170,8 @@ static void put_problem_locations(const rendering *r)
 {
 	static const char head[] = "\t\t\ttypes {\n\t\t\t}\n"
 				   "\t\t\tdefault_type application/problem+json;\n"
-				   "\t\t\tadd_header X-Request-Id $request_id always;\n";
+				   "\t\t\tadd_header X-Request-Id $request_id always;\n"
+				   "\t\t\tadd_header X-Content-Type-Options nosniff always;\n";
 
 	for (unsigned i = 0; i < PROBLEMS; i++)
 		if (problems[i].when)
@@ -468,14 +469,14 @@ static bool reload_running(void)
 }
 
 /* What nginx refuses never replaces the file that runs. */
-static int reload(const char *out, const char *user, bool offline)
+static int reload(const char *out, const char *user)
 {
 	char beside[512];
 	err_t e;
 
 	if ((size_t)snprintf(beside, sizeof(beside), "%s.next", out) >= sizeof(beside))
 		return verb_fail(ERR_CONFIG_INVALID, "%s", out);
-	e = render(beside, user, offline);
+	e = render(beside, user, false);
 	if (e != ERR_OK)
 		return verb_fail(e, "nginx render");
 	if (!nginx_accepts(beside)) {
@@ -491,11 +492,14 @@ static int reload(const char *out, const char *user, bool offline)
 			verb_state());
 		return VERB_PARTLY;
 	}
+	printf("nginx reloads %s\n", out);
 	return VERB_DONE;
 }
 
 int nginx_verb(int argc, char **argv)
 {
+	static const char usage[] = "nginx render [--out FILE] [--user NAME] [--offline] | "
+				    "nginx reload [--out FILE] [--user NAME]";
 	static const struct option options[] = {{"out", required_argument, NULL, 'f'},
 		{"user", required_argument, NULL, 'u'}, {"offline", no_argument, NULL, 'l'},
 		{NULL, 0, NULL, 0}};
@@ -513,15 +517,14 @@ int nginx_verb(int argc, char **argv)
 		else if (got == 'l')
 			offline = true;
 		else
-			return VERB_USAGE;
+			return verb_usage(usage);
 	}
-	if (optind != argc)
-		return verb_usage(
-			"nginx render [--out FILE] [--user NAME] [--offline] | nginx reload "
-			"--out FILE [--user NAME]");
+	/* What runs must follow the control records. */
+	if (optind != argc || (reloads && offline))
+		return verb_usage(usage);
 	snprintf(running, sizeof(running), "%s/etc/nginx.conf", verb_state());
 	if (reloads)
-		return reload(out ? out : running, user, offline);
+		return reload(out ? out : running, user);
 	e = render(out, user, offline);
 	return e == ERR_OK ? VERB_DONE : verb_fail(e, "nginx render");
 }

@@ -5,7 +5,9 @@
  * Rows are looked for from the lowest id that was there at the last look from 0, which is taken
  * once a second: so deleted rows that the server has not purged yet do not slow every look down,
  * and a row that was committed behind the others (auto_increment order is not commit order) waits a
- * second at the most. */
+ * second at the most. Once messages are refused the relay goes on behind them until it meets the end:
+ * or the rows of one full queue, free again before those behind them were reached, would keep all
+ * others waiting. */
 #include "base/clk.h"
 #include "base/life.h"
 #include "base/logger.h"
@@ -20,7 +22,8 @@ enum {
 	WINDOW_MESSAGES = 2048, /* published before their confirms are awaited */
 	BATCH_BYTES = 1 << 20,  /* of payload taken at once, but at least one row */
 	LOOK_EVERY_MS = 1000,
-	AGAIN_MS = 1000, /* a row that could not be sent lets those behind it pass */
+	PAST_MOST_MS = 30000, /* without a look from 0 while messages are refused */
+	AGAIN_MS = 1000,      /* a row that could not be sent lets those behind it pass */
 	BEAT_EVERY_MS = 5000,
 	QUIET_MS = 10000, /* without a refusal: refusals are over */
 };
@@ -40,6 +43,7 @@ typedef struct {
 	outage_t broker, work, refused;
 	int64_t refused_at_ms;
 	uint64_t floor, from;
+	uint64_t past;        /* where to go on since something was refused; 0: nothing was */
 	int64_t looked_at_ms; /* from 0 */
 	/* the batch in hand */
 	unsigned limit, most;
@@ -197,10 +201,13 @@ static err_t send_batch(relay *r, bool *found)
 		return err;
 	if (r->from == 0)
 		r->floor = r->id[0];
+	const uint64_t last = r->id[r->count - 1];
 	expand_batch(r);
 	err_t sent = publish_batch(r);
 	ending e = {.id = r->id, .count = r->count};
 	e.sent = sort_batch(r);
+	if (e.sent < e.count || r->past)
+		r->past = last + 1;
 	err = role_transact(r->w, end_tx, &e);
 	if (sent == ERR_MQ_UNAVAILABLE) {
 		mq_close(&r->mq);
@@ -213,16 +220,23 @@ static err_t look(relay *r, bool *found)
 {
 	db_t *db;
 	int64_t now_ms = clk_mono_ms();
-	bool from_0 = now_ms - r->looked_at_ms >= LOOK_EVERY_MS;
-	r->from = from_0 ? 0 : r->floor;
-	if (from_0)
+	bool from_0 = now_ms - r->looked_at_ms >= (r->past ? PAST_MOST_MS : LOOK_EVERY_MS);
+	r->from = from_0 ? 0 : r->past ? r->past : r->floor;
+	if (from_0) {
 		r->looked_at_ms = now_ms;
+		r->past = 0;
+	}
 	err_t err = db_pool_take(r->w->db, &db);
 	if (err != ERR_OK)
 		return err;
 	err = outbox_waiting(db, r->from, clk_wall_ms(), found);
 	db_pool_give(r->w->db, &db);
-	return err == ERR_OK && *found ? send_batch(r, found) : err;
+	if (err != ERR_OK)
+		return err;
+	if (*found)
+		return send_batch(r, found);
+	r->past = 0; /* the end */
+	return ERR_OK;
 }
 
 /* False: no connection now. Heartbeats of an idle connection run inside mq_next. */

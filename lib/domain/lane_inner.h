@@ -43,6 +43,7 @@ typedef struct {
 	lane_item *item;
 	lane_part *part;
 	unsigned items, parts;
+	unsigned items_before; /* in the batch before it */
 	int64_t taken_ms;
 	_Atomic uint32_t **wake; /* words to wake once the lock is free */
 	unsigned wakes;

@@ -10,7 +10,7 @@
 
 #include <time.h>
 
-enum { GATHER_STEP_US = 250, GATHER_LEAST = 4, GATHER_QUIET = 4 };
+enum { GATHER_STEP_US = 250, GATHER_LEAST = 4, GATHER_QUIET = 2 };
 enum { DELAY_MAX_SHIFT = 6, RETRY_TRIES = 3, RESOLVE_PAUSE_MS = 100, SLEEP_MAX_MS = 1000 };
 enum { RERUN_UNKNOWN, RERUN_RETRY, RERUN_LOST, RERUN_SPLIT }; /* labels of CLAIM_BATCH_RERUNS */
 
@@ -52,19 +52,22 @@ static void part_fill(lane_executor *x, lane_part *p, int64_t now)
 	lane_settle(x, n, now);
 }
 
-/* A transaction costs as much as some hundred of its claims, so while claims keep coming it pays to
- * let them gather; on a machine that is busy with other stages the wait costs nothing. Not when the
- * last batch was small: then the claims are few, and each would only wait. */
+/* A transaction costs as much as some hundred of its claims, so under load it pays to let them
+ * gather: until there are somewhat more than in the last two batches on average (so that batches
+ * grow with the load, yet one half of the claims is answered and comes again while the other half
+ * is committed), but no longer than claims keep coming. Not when the last batch was small: then
+ * claims are few, and each would only wait. */
 static void gather(lane_executor *x)
 {
 	const struct timespec step = {.tv_nsec = GATHER_STEP_US * 1000L};
 	const int64_t until = clk_mono_us() + x->all->conf.gather_us;
+	const unsigned usual = (x->items + x->items_before) / 2, most = x->all->conf.batch_max;
+	const unsigned want = usual + usual / 4 < most ? usual + usual / 4 : most;
 	unsigned seen = 0, quiet = 0;
 
 	if (x->items < GATHER_LEAST)
 		return;
-	while (quiet < GATHER_QUIET && x->waiting < x->all->conf.batch_max && !x->stopping &&
-		clk_mono_us() < until) {
+	while (quiet < GATHER_QUIET && x->waiting < want && !x->stopping && clk_mono_us() < until) {
 		quiet = x->waiting > seen ? 0 : quiet + 1;
 		seen = x->waiting;
 		pthread_mutex_unlock(&x->lock);
@@ -79,6 +82,7 @@ static bool batch_take(lane_executor *x, int64_t now)
 	unsigned room = x->all->conf.batch_max;
 
 	delayed_to_ready(x, now);
+	x->items_before = x->items;
 	x->items = x->parts = 0;
 	x->taken_ms = now;
 	const unsigned share = x->ready > 0 && x->ready < room ? room / x->ready : 1;

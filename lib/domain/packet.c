@@ -99,9 +99,8 @@ err_t packet_load(db_t *db, uint64_t packet_id, packet_row *out)
 	return e;
 }
 
-err_t packet_list_sent(
-	db_t *db, uint64_t uid, int64_t before_ms, uint64_t below, unsigned limit, packet_row *rows,
-	unsigned *count)
+err_t packet_list_sent(db_t *db, uint64_t uid, int64_t before_ms, uint64_t below, unsigned limit,
+	packet_row *rows, unsigned *count)
 {
 	BUG_ON(limit > PACKET_LIST_MAX);
 	db_rows_t *r;
@@ -114,17 +113,6 @@ err_t packet_list_sent(
 		row_read(r, &rows[(*count)++]);
 	db_rows_free(&r);
 	return ERR_OK;
-}
-
-err_t packet_invited(db_t *db, uint64_t packet_id, uint64_t uid)
-{
-	db_rows_t *r;
-	const err_t e = db_select(db, SQL_INVITED_FIND, DB_ARGS(db_u(packet_id), db_u(uid)), &r);
-	if (e != ERR_OK)
-		return e;
-	const bool found = db_rows_next(r);
-	db_rows_free(&r);
-	return found ? ERR_OK : ERR_NOT_FOUND;
 }
 
 err_t packet_was_open(db_t *db, const packet_row *p, bool *was)
@@ -273,6 +261,7 @@ typedef struct {
 	payment_row payment;
 	int64_t started_ms; /* monotonic */
 	bool written;       /* a run got as far as its COMMIT */
+	bool key_locked;    /* the last run ended at the key's lock */
 	bool replayed;
 } send_tx;
 
@@ -316,6 +305,7 @@ static err_t key_take(db_t *db, send_tx *t, bool *used)
 			db_i(o->now_ms)),
 		NULL);
 	*used = e == ERR_DB_DUPLICATE;
+	t->key_locked = e == ERR_DB_RETRY;
 	if (*used)
 		return key_used(db, t);
 	/* Once our own COMMIT may be what the lock belongs to, the outcome is unknown, not busy. */
@@ -451,6 +441,8 @@ err_t packet_send(const packet_desk *d, const packet_order *o, packet_sent *out)
 	send_tx t = {.desk = d, .order = o, .started_ms = clk_mono_ms()};
 	rows_prepare(&t, number);
 	e = db_transact(d->db, d->tx_tries, send_run, &t);
+	if (e == ERR_DB_RETRY && t.key_locked && !t.written)
+		e = ERR_IDEMPOTENCY_KEY_BUSY;
 	if (e == ERR_OK)
 		*out = (packet_sent){
 			.packet = t.packet, .payment = t.payment, .replayed = t.replayed};

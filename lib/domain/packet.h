@@ -50,8 +50,6 @@ const char *packet_scope_name(packet_scope s); /* "public" */
 const char *packet_split_name(split_kind s);   /* "lucky" */
 
 err_t packet_load(db_t *db, uint64_t packet_id, packet_row *out) MUST_CHECK; /* ERR_NOT_FOUND */
-/* ERR_OK when the user is on the list of an `invited` packet, ERR_NOT_FOUND otherwise. */
-err_t packet_invited(db_t *db, uint64_t packet_id, uint64_t uid) MUST_CHECK;
 /* What a client is shown: the state's name, "expired" when open and now ≥ expires_at. */
 const char *packet_shown_state(const packet_row *p, int64_t now_ms);
 /* Whether the packet has ever been open; reads the payment of a closed one. */
@@ -67,7 +65,7 @@ typedef struct {
 	numbers_t *numbers;
 	const shares_t *shares;
 	unsigned tx_tries;
-	int64_t key_wait_ms; /* for another request with the same key */
+	int64_t key_wait_ms; /* for another request with the same key, within tx_tries */
 } packet_desk;
 
 /* A checked order; pointers stay the caller's. */

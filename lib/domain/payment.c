@@ -21,10 +21,9 @@ static err_t row_select(db_t *db, sql_id id, uint64_t number, payment_row *out)
 		.payer = db_rows_u(r, 2),
 		.amount_fen = db_rows_i(r, 3),
 		.state = (unsigned)db_rows_u(r, 4),
-		.tries = (unsigned)db_rows_u(r, 5),
-		.expires_at_ms = db_rows_i(r, 6),
-		.created_at_ms = db_rows_i(r, 7)};
-	snprintf(out->cashier_url, sizeof out->cashier_url, "%s", db_rows_s(r, 8, NULL));
+		.expires_at_ms = db_rows_i(r, 5),
+		.created_at_ms = db_rows_i(r, 6)};
+	snprintf(out->cashier_url, sizeof out->cashier_url, "%s", db_rows_s(r, 7, NULL));
 out:
 	db_rows_free(&r);
 	return e;

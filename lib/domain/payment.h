@@ -10,7 +10,7 @@
 typedef struct {
 	uint64_t order_no, packet_id, payer;
 	int64_t amount_fen;
-	unsigned state, tries;
+	unsigned state;
 	int64_t expires_at_ms, created_at_ms;
 	char cashier_url[300];
 } payment_row;

@@ -51,7 +51,6 @@ static const struct {
 };
 
 static const char *const states_causes[] = {
-	[STATES_BY_SEND] = "send",
 	[STATES_BY_CALLBACK] = "finance's word",
 	[STATES_BY_CLAIM] = "claim",
 	[STATES_BY_EXPIRE] = "expiry",

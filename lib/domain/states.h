@@ -13,7 +13,6 @@ typedef enum {
 	STATES_KINDS
 } states_kind;
 typedef enum {
-	STATES_BY_SEND,
 	STATES_BY_CALLBACK,
 	STATES_BY_CLAIM,
 	STATES_BY_EXPIRE,

@@ -308,10 +308,9 @@ void http_resume(http_req_t *r)
 		return;
 	pthread_mutex_lock(&s->resume_lock);
 	STAILQ_INSERT_TAIL(&s->resumed, c, resumed);
-	bool first = atomic_fetch_add(&s->resumes, 1) == 0;
-	pthread_mutex_unlock(&s->resume_lock);
-	if (first)
+	if (atomic_fetch_add(&s->resumes, 1) == 0)
 		(void)!write(s->resume_event, &one, sizeof(one));
+	pthread_mutex_unlock(&s->resume_lock); /* the last that is done here: see server_free */
 }
 
 static conn *server_resumed(server_t *s)
@@ -456,6 +455,9 @@ static void server_end_threads(server_t *s)
 
 static void server_free(server_t *s)
 {
+	/* Who resumed the last request may still be about to let go. */
+	pthread_mutex_lock(&s->resume_lock);
+	pthread_mutex_unlock(&s->resume_lock);
 	pthread_mutex_destroy(&s->accept_lock);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->resume_lock);

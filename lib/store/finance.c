@@ -239,7 +239,7 @@ static err_t read_answer(const call_t *c, const json_t *o, finance_answer *a)
 		return ERR_FINANCE_UNAVAILABLE;
 	got.outcome = finance_outcome_named(outcome);
 	got.amount_fen = json_integer_value(fen);
-	if (!got.outcome)
+	if (!got.outcome || (got.outcome == FINANCE_DONE && got.amount_fen == 0))
 		return ERR_FINANCE_UNAVAILABLE;
 	copy_text(got.reason, sizeof got.reason, json_object_get(o, "reason"));
 	copy_text(got.cashier_url, sizeof got.cashier_url, json_object_get(o, "cashier_url"));

@@ -29,9 +29,6 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 INSERT INTO invited (packet_id, uid)
 SELECT ?, list.uid FROM JSON_TABLE(?, '$[*]' COLUMNS (uid BIGINT UNSIGNED PATH '$')) AS list ORDER BY list.uid;
 
--- name: invited_find
-SELECT 1 FROM invited WHERE packet_id = ? AND uid = ?;
-
 -- name: packet_load
 SELECT packet_id, sender, kind, split, scope, state, count, remaining_count, total, remaining, created_at, expires_at,
   seed_id, seed, nonce, commitment, greeting, video_id
@@ -50,9 +47,6 @@ UPDATE packet SET video_id = ? WHERE packet_id = ? AND video_id IS NULL;
 -- The first of the largest.
 -- name: packet_luckiest
 SELECT idx FROM claim WHERE packet_id = ? ORDER BY amount DESC, idx LIMIT 1;
-
--- name: packet_transfer_state
-SELECT state FROM transfer WHERE order_no = ?;
 
 -- Numbers of several cells do not rise together, so the order is that of time.
 -- name: received_page

@@ -1,5 +1,6 @@
 // The pages as a person uses them, in Chromium, against the running stack (HB_FRONT, HB_FINANCE). Pictures go to HB_PICTURES if it is set.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,12 +8,13 @@ import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 
 const front = process.env.HB_FRONT;
+const stack = process.env.HB_TEST_STACK;
 const vectors = JSON.parse(readFileSync(new URL('../vectors/fairness.json', import.meta.url)));
 let browser;
 const problems = [];
 
 before(async () => {
-	assert.ok(front, 'HB_FRONT is the address of the front door');
+	assert.ok(front && stack, 'HB_FRONT is the address of the front door, HB_TEST_STACK the folder of the stack');
 	browser = await chromium.launch({
 		executablePath: '/usr/bin/chromium',
 		args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -35,7 +37,8 @@ async function phone() {
 async function login(uid) {
 	const page = await phone();
 	await page.goto(`${front}/`);
-	await page.getByRole('button', { name: String(uid), exact: true }).click();
+	await page.getByLabel('其他用户编号').fill(String(uid));
+	await page.getByRole('button', { name: '登录' }).click();
 	await page.getByRole('link', { name: '发红包' }).waitFor();
 	return page;
 }
@@ -49,6 +52,29 @@ async function open(page, id) {
 	await page.goto(`${front}/#/packet/${id}`);
 	await page.getByRole('button', { name: '拆红包' }).click();
 	return Number(await page.locator('[data-amount]').getAttribute('data-amount'));
+}
+
+async function pay(page) {
+	await page.waitForURL((url) => url.href.startsWith(process.env.HB_FINANCE));
+	await page.getByRole('button', { name: /支付/ }).click();
+	await page.waitForURL(/#\/packet\/\d+$/);
+	await page.getByRole('button', { name: '拆红包' }).waitFor();
+	return page.url().match(/(\d+)$/)[1];
+}
+
+async function send(page, fill = async () => {}) {
+	await page.goto(`${front}/#/send`);
+	await page.getByLabel('红包个数').fill('2');
+	await fill();
+	await page.getByRole('button', { name: '塞钱进红包' }).click();
+	return pay(page);
+}
+
+// A statement on cell A's primary, for what no user can do: make an envelope old.
+function sql(statement) {
+	const base = Number(readFileSync(join(stack, 'base'), 'utf8'));
+	execFileSync('mariadb', ['--no-defaults', '-h127.0.0.1', `-P${base + 20}`, '-uhb_ctl', 'hongbao', '-e', statement],
+		{ env: { ...process.env, MYSQL_PWD: readFileSync(join(stack, 'secrets/db.hb_ctl'), 'utf8').trim() } });
 }
 
 test('an envelope of 100 yuan in 10 lucky shares, from the send to the transfer', async () => {
@@ -112,6 +138,131 @@ test('a bad amount is explained and nothing is sent', async () => {
 	await page.getByText('每个红包至少 0.01 元').first().waitFor();
 	assert.match(page.url(), /#\/send$/);
 	await page.context().close();
+});
+
+test('a double click on send makes one envelope, and Back from the cashier shows it waiting', async () => {
+	const page = await login(1011);
+	let sends = 0;
+	page.on('request', (request) => { sends += request.method() === 'POST' && request.url().endsWith('/v1/packets') ? 1 : 0; });
+	await page.goto(`${front}/#/send`);
+	await page.getByRole('button', { name: '塞钱进红包' }).dblclick();
+	await page.waitForURL((url) => url.href.startsWith(process.env.HB_FINANCE));
+	assert.equal(sends, 1);
+	await page.goBack();
+	await page.getByText('等待支付').waitFor();
+	assert.match(page.url(), /#\/packet\/\d+$/);
+	await page.getByRole('link', { name: '去支付' }).click();
+	await pay(page);
+	await page.context().close();
+});
+
+test('a lost answer and a failed network leave one envelope, paid after another try', async () => {
+	const page = await login(1012);
+	const keys = [];
+	let made;
+	await page.route('**/v1/packets', async (route) => {
+		keys.push(route.request().headers()['idempotency-key']);
+		if (keys.length > 5)
+			return route.continue();
+		if (keys.length === 1)
+			made = (await (await route.fetch()).json()).packet.id;
+		return route.abort();
+	});
+	await page.goto(`${front}/#/send`);
+	await page.getByRole('button', { name: '塞钱进红包' }).click();
+	await page.getByText('网络异常').first().waitFor();
+	await page.getByRole('button', { name: '塞钱进红包' }).click();
+	assert.equal(await pay(page), made);
+	assert.equal(keys.length, 6);
+	assert.equal(new Set(keys).size, 1);
+	await page.context().close();
+});
+
+test('a page that could not load says so and loads on the next try', async () => {
+	const page = await login(1013);
+	await page.getByRole('link', { name: '发红包' }).click();
+	await page.getByLabel('总金额').waitFor();
+	await page.route('**/v1/me/**', (route) => route.abort());
+	await page.goto(`${front}/#/`);
+	await page.getByRole('alert').getByText('网络异常').waitFor();
+	await page.unroute('**/v1/me/**');
+	await page.getByRole('button', { name: '重试' }).click();
+	await page.locator('[data-list="sent"]').waitFor();
+	await page.context().close();
+});
+
+test('an envelope for invited users refuses the others and opens for the invited', async () => {
+	const sender = await login(1014);
+	const id = await send(sender, async () => {
+		await sender.getByLabel('祝福语').fill('长'.repeat(50));
+		await sender.getByLabel('谁可以领').selectOption('invited');
+		await sender.getByLabel('用户编号').fill('1002, 1502');
+	});
+	const stranger = await login(1003);
+	await stranger.goto(`${front}/#/packet/${id}`);
+	await stranger.getByText('长'.repeat(50)).waitFor();
+	assert.equal(await stranger.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth), false);
+	await stranger.getByRole('button', { name: '拆红包' }).click();
+	await stranger.getByText('这个红包不是发给你的').waitFor();
+	await stranger.goto(`${front}/#/packet/${id}/details`);
+	await stranger.getByRole('alert').waitFor();
+	const invited = await login(1502);
+	assert.ok(await open(invited, id) > 0);
+	for (const page of [sender, stranger, invited])
+		await page.context().close();
+});
+
+test('a busy envelope is tried again, by keyboard, and the amount gets the focus', async () => {
+	const sender = await login(1015);
+	const id = await send(sender);
+	let tries = 0;
+	await sender.route('**/claim', (route) => (++tries > 2 ? route.continue() : route.fulfill({
+		status: 429, contentType: 'application/problem+json', headers: { 'Retry-After': '1' },
+		body: JSON.stringify({ status: 429, code: 'PACKET_BUSY', retryable: true, retry_after_ms: 50, user_message: '太火爆了' }),
+	})));
+	await sender.goto(`${front}/#/packet/${id}`);
+	await sender.getByRole('button', { name: '拆红包' }).focus();
+	await sender.keyboard.press('Enter');
+	await sender.locator('[data-amount]:focus').waitFor();
+	assert.equal(tries, 3);
+	await sender.context().close();
+});
+
+test('a session that ended leads to the login and back to the envelope', async () => {
+	const sender = await login(1016);
+	const id = await send(sender);
+	await sender.context().clearCookies();
+	await sender.getByRole('button', { name: '拆红包' }).click();
+	await sender.waitForURL(/#\/login$/);
+	await sender.getByRole('button', { name: '1002', exact: true }).click();
+	await sender.waitForURL((url) => url.hash === `#/packet/${id}`);
+	await sender.getByRole('button', { name: '拆红包' }).click();
+	await sender.locator('[data-amount]').waitFor();
+	await sender.context().close();
+});
+
+test('an expired envelope says so, also to one who had it open', async () => {
+	const sender = await login(1017);
+	const id = await send(sender);
+	const guest = await login(1004);
+	await guest.goto(`${front}/#/packet/${id}`);
+	const coin = guest.getByRole('button', { name: '拆红包' });
+	await coin.waitFor();
+	sql(`UPDATE packet SET expires_at = ${Date.now()} WHERE packet_id = ${id}`);
+	await coin.click();
+	await guest.getByText('红包已过期').waitFor();
+	await sender.goto(`${front}/#/`);
+	await sender.goto(`${front}/#/packet/${id}`);
+	await sender.locator('[data-outcome]').waitFor();
+	await sender.getByRole('link', { name: '看看大家的手气' }).click();
+	await sender.getByRole('link', { name: '在浏览器中验证' }).click();
+	await sender.locator('[data-verdict="ok"]').waitFor();
+	assert.match(await sender.locator('[name="hash"]').inputValue(), /^[0-9a-f]{64}$/);
+	await sender.locator('[name="hash"]').fill('0'.repeat(64));
+	await sender.getByRole('button', { name: /Verify/ }).click();
+	await sender.locator('[data-verdict="mismatch"]').waitFor();
+	for (const page of [sender, guest])
+		await page.context().close();
 });
 
 test('the page verifies every vector without a server', async () => {

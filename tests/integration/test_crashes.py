@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import audit
 import hb
@@ -82,6 +83,8 @@ def test_a_killed_program_comes_back_by_itself(stack):
     for service in ('A-query-1', 'B-worker-sweep', 'finance-sim', 'nginx', 'A-cache-east'):
         old = stack.kill(service)
         stack.wait(lambda service=service, old=old: stack.pid(service) not in (None, old), f'{service} is back')
+    # Until the new one is nginx itself, workers that the old one left behind may answer.
+    stack.wait(lambda: Path(f'/proc/{stack.pid("nginx")}/comm').read_text() == 'nginx\n', 'nginx has ended what was left')
     stack.wait(lambda: stack.ops_http.call('GET', '/healthz').status == 200, 'the front is healthy')
 
 

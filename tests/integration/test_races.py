@@ -6,6 +6,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import audit
+import hb
 import pytest
 
 
@@ -90,7 +91,7 @@ def test_claims_against_expiry(stack):
 
     def one(i):
         """The packet expires within 80 ms from now, and its claim comes within 80 ms from now."""
-        expiry, moment = rng.uniform(0, 0.08), rng.uniform(0, 0.08)
+        expiry, moment = rng.uniform(0, 0.08 * hb.SLOW), rng.uniform(0, 0.08 * hb.SLOW)
         cell = stack.cell_of(packets[i])
         if not hasattr(local, 'db'):
             local.db = {c: stack.db(c) for c in ('A', 'B')}

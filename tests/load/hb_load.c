@@ -22,7 +22,6 @@ static const struct kind {
 } kinds[] = {
 	{"static", "GET /bench.txt HTTP/1.1\r\nHost: hb\r\n", "", false, false},
 	{"echo", "POST /bench/echo HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n", "", false, true},
-	{"echou", "POST /bench/echou HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n", "", false, true},
 	{"claim", "POST /v1/packets/", "/claim HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n", true,
 		true},
 	{"cover", "GET /v1/packets/", " HTTP/1.1\r\nHost: hb\r\n", true, true},

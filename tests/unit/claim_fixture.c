@@ -174,6 +174,29 @@ uint64_t fixture_packet_new(claim_fixture *f, const fixture_packet *p)
 	return id;
 }
 
+void fixture_process_start(fixture_process *p, claim_fixture *f, const db_target *target,
+	const claim_service_conf *c, const char *options[][2])
+{
+	claim_service_conf conf = *c;
+	char why[256];
+
+	assert_int_equal(conf_load(NULL, why, &p->program.conf), ERR_OK);
+	for (; (*options)[0]; options++)
+		assert_int_equal(
+			conf_set(p->program.conf, (*options)[0], (*options)[1], why), ERR_OK);
+	p->program.db = *target;
+	p->program.epoch = FIXTURE_EPOCH;
+	conf.program = &p->program;
+	conf.shares = f->shares;
+	assert_int_equal(claim_service_new(&conf, &p->service), ERR_OK);
+}
+
+void fixture_process_end(fixture_process *p)
+{
+	claim_service_free(&p->service);
+	conf_free(&p->program.conf);
+}
+
 /* ---- the books ---- */
 
 typedef struct {

@@ -43,6 +43,17 @@ void fixture_run(claim_fixture *f, const char *fmt, ...) __attribute__((format(p
 /* The only value of a query; 0 for NULL. */
 uint64_t fixture_value(claim_fixture *f, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* A claim service as one process has it. */
+typedef struct {
+	program_t program;
+	claim_service_t *service;
+} fixture_process;
+/* `c` without its program and shares; `target` is where lanes connect to. */
+void fixture_process_start(fixture_process *p, claim_fixture *f, const db_target *target,
+	const claim_service_conf *c, const char *options[][2]);
+void fixture_process_end(fixture_process *p);
+
 /* Claims, packets and outbox agree with each other everywhere: counts, sums, positions, shares,
  * states, and one event for each claim. */
 void fixture_check_books(claim_fixture *f);

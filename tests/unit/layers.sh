@@ -16,11 +16,11 @@ layers=(
 	'sim|base store http'
 )
 
-# "folder/file" of every quoted include below $1, but for config.h, the generated table and the
-# folder's own .def files.
+# "folder/file" of every include below $1 that is quoted or names a folder of ours, but for
+# config.h, the generated table and the folder's own .def files.
 foreign_includes() {
-	grep -rHnoE --include='*.[ch]' '^[[:space:]]*#[[:space:]]*include[[:space:]]+"[^"]+"' "$1" |
-		sed -E 's/[[:space:]]*#[[:space:]]*include[[:space:]]+//; s/"//g' |
+	grep -rHnoE --include='*.[ch]' '^[[:space:]]*#[[:space:]]*include[[:space:]]*("[^"]+"|<(base|store|http|domain|fcgi|workers|units|sim)/[^>]+>)' "$1" |
+		sed -E 's/[[:space:]]*#[[:space:]]*include[[:space:]]*//; s/["<>]//g' |
 		grep -vE ':(config\.h|sql_table\.h|[a-z_]+\.def)$' || true
 }
 

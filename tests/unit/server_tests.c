@@ -20,6 +20,8 @@ enum { PAIRS_MAX = 64, POLL_MS = 2, CHUNK_BYTES = 65536 };
 
 struct pair {
 	int client, server;
+	size_t rest; /* of the message that the client is sending */
+	bool ends_at_answer;
 };
 
 struct proxy {
@@ -31,6 +33,8 @@ struct proxy {
 	_Atomic(const char *) mute_after;
 	atomic_bool cut, stop;
 	atomic_uint turns;
+	atomic_uint cut_every, cut_in, cuts_left, cuts; /* cut_in 0: not now */
+	atomic_int loss;
 	struct pair pair[PAIRS_MAX];
 	unsigned pairs;
 };
@@ -86,20 +90,75 @@ static void accept_pair(proxy_t *p)
 	p->pair[p->pairs++] = n;
 }
 
-/* Moves what is there; false at the end of the connection. */
-static bool move(proxy_t *p, int from, int to, bool from_client)
+/* How many messages begin in these bytes: each has three bytes of length and one of sequence before
+ * it. */
+static unsigned messages_in(struct pair *n, const unsigned char *buf, size_t len)
+{
+	unsigned begin = 0;
+
+	for (size_t at = 0, take; at < len; at += take, n->rest -= take) {
+		if (n->rest == 0) {
+			BUG_ON(len - at < 4);
+			n->rest = 4 +
+				  (buf[at] | (size_t)buf[at + 1] << 8 | (size_t)buf[at + 2] << 16);
+			begin++;
+		}
+		take = n->rest < len - at ? n->rest : len - at;
+	}
+	return begin;
+}
+
+/* Whether the connection is to be cut at what its client sends now. */
+static bool cut_now(proxy_t *p, struct pair *n, const void *buf, size_t len)
+{
+	const unsigned in = atomic_load(&p->cut_in);
+
+	if (in == 0) {
+		n->rest = 0;
+		return false;
+	}
+	const unsigned begin = messages_in(n, buf, len);
+	if (begin < in) {
+		atomic_store(&p->cut_in, in - begin);
+		return false;
+	}
+	const bool again = atomic_fetch_sub(&p->cuts_left, 1) > 1;
+	atomic_store(&p->cut_in, again ? atomic_load(&p->cut_every) : 0);
+	atomic_fetch_add(&p->cuts, 1);
+	return true;
+}
+
+static bool pass(int to, const char *buf, ssize_t n)
+{
+	return send(to, buf, (size_t)n, MSG_NOSIGNAL) == n;
+}
+
+/* Each moves what is there; false at the end of the connection. */
+static bool from_client(proxy_t *p, struct pair *n)
 {
 	static _Thread_local char buf[CHUNK_BYTES];
 	const char *mute = atomic_load(&p->mute_after);
-	ssize_t n = recv(from, buf, sizeof buf, 0);
+	const ssize_t got = recv(n->client, buf, sizeof buf, 0);
 
-	if (n <= 0)
+	if (got <= 0)
 		return false;
-	if (from_client && mute && memmem(buf, (size_t)n, mute, strlen(mute)))
+	if (mute && memmem(buf, (size_t)got, mute, strlen(mute)))
 		atomic_store(&p->mode, PROXY_NO_ANSWER);
-	if (!from_client && atomic_load(&p->mode) == PROXY_NO_ANSWER)
-		return true;
-	return send(to, buf, (size_t)n, MSG_NOSIGNAL) == n;
+	if (!cut_now(p, n, buf, (size_t)got))
+		return pass(n->server, buf, got);
+	const int loss = atomic_load(&p->loss);
+	n->ends_at_answer = loss == PROXY_LOSE_ANSWER;
+	return loss != PROXY_LOSE_REQUEST && pass(n->server, buf, got) && n->ends_at_answer;
+}
+
+static bool from_server(proxy_t *p, struct pair *n)
+{
+	static _Thread_local char buf[CHUNK_BYTES];
+	const ssize_t got = recv(n->server, buf, sizeof buf, 0);
+
+	if (got <= 0 || n->ends_at_answer)
+		return false;
+	return atomic_load(&p->mode) == PROXY_NO_ANSWER || pass(n->client, buf, got);
 }
 
 static void serve(proxy_t *p)
@@ -114,10 +173,8 @@ static void serve(proxy_t *p)
 	}
 	poll(fd, 1 + 2 * pairs, POLL_MS);
 	for (unsigned i = pairs; i-- > 0;) {
-		struct pair n = p->pair[i];
-
-		if ((fd[1 + 2 * i].revents && !move(p, n.client, n.server, true)) ||
-			(fd[2 + 2 * i].revents && !move(p, n.server, n.client, false)))
+		if ((fd[1 + 2 * i].revents && !from_client(p, &p->pair[i])) ||
+			(fd[2 + 2 * i].revents && !from_server(p, &p->pair[i])))
 			end_pair(p, i);
 	}
 	if (fd[0].revents)
@@ -198,4 +255,19 @@ void proxy_cut(proxy_t *p)
 	atomic_store(&p->cut, true);
 	while (atomic_load(&p->cut))
 		usleep(1000);
+}
+
+void proxy_cut_at(proxy_t *p, unsigned k, unsigned times, proxy_loss loss)
+{
+	atomic_store(&p->cut_in, 0);
+	atomic_store(&p->cut_every, k);
+	atomic_store(&p->cuts_left, times);
+	atomic_store(&p->cuts, 0);
+	atomic_store(&p->loss, (int)loss);
+	atomic_store(&p->cut_in, k);
+}
+
+unsigned proxy_cuts(proxy_t *p)
+{
+	return atomic_load(&p->cuts);
 }

@@ -32,4 +32,16 @@ void proxy_set(proxy_t *p, proxy_mode mode); /* returns when it holds */
 void proxy_mute_after(proxy_t *p, const char *text);
 void proxy_cut(proxy_t *p); /* ends all connections; returns when that is done */
 
+/* What is lost when a connection is cut at a message. */
+typedef enum {
+	PROXY_LOSE_REQUEST, /* the server never sees it */
+	PROXY_LOSE_CLIENT,  /* the server has it, and nobody waits any more */
+	PROXY_LOSE_ANSWER   /* the server has begun to answer */
+} proxy_loss;
+/* MySQL only, and to be called while nothing is under way: of the messages that clients send from now
+ * on, the k-th costs its connection, and so on after k more, until that has happened `times` times.
+ * k == 0: no more. */
+void proxy_cut_at(proxy_t *p, unsigned k, unsigned times, proxy_loss loss);
+unsigned proxy_cuts(proxy_t *p); /* made since proxy_cut_at was called */
+
 #endif

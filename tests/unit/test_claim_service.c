@@ -16,33 +16,14 @@
 
 enum { THREADS = 24, PACKETS = 12, USERS = 240, SERVICES_MAX = 2 };
 
-typedef struct {
-	program_t program;
-	claim_service_t *service;
-} process;
-
-static process processes[SERVICES_MAX];
+static fixture_process processes[SERVICES_MAX];
 static uint64_t packet[PACKETS];
 
-static void process_start(process *p, claim_fixture *f, const char *options[][2])
+static void process_start(fixture_process *p, claim_fixture *f, const char *options[][2])
 {
-	char why[256];
+	const claim_service_conf c = {.db = f->pool, .numbers = f->numbers};
 
-	assert_int_equal(conf_load(NULL, why, &p->program.conf), ERR_OK);
-	for (; (*options)[0]; options++)
-		assert_int_equal(
-			conf_set(p->program.conf, (*options)[0], (*options)[1], why), ERR_OK);
-	p->program.db = f->direct;
-	p->program.epoch = FIXTURE_EPOCH;
-	const claim_service_conf c = {
-		.program = &p->program, .db = f->pool, .numbers = f->numbers, .shares = f->shares};
-	assert_int_equal(claim_service_new(&c, &p->service), ERR_OK);
-}
-
-static void process_end(process *p)
-{
-	claim_service_free(&p->service);
-	conf_free(&p->program.conf);
+	fixture_process_start(p, f, &f->direct, &c, options);
 }
 
 /* ---- a crowd ---- */
@@ -87,7 +68,7 @@ static void *member_main(void *arg)
 	for (int i = 0; i < m->tries; i++) {
 		const int p = rand_r(&m->seed) % PACKETS;
 		const uint64_t uid = first + (uint64_t)rand_r(&m->seed) % (USERS / THREADS);
-		process *s = &processes[(unsigned)rand_r(&m->seed) % m->services];
+		fixture_process *s = &processes[(unsigned)rand_r(&m->seed) % m->services];
 		int64_t retry_ms;
 		claim_result r = {0};
 		const err_t err =
@@ -191,7 +172,7 @@ static void crowd(claim_fixture *f, unsigned services, bool kill, uint32_t share
 	if (kill)
 		pthread_join(killer, NULL);
 	for (unsigned i = 0; i < services; i++)
-		process_end(&processes[i]);
+		fixture_process_end(&processes[i]);
 	print_message("# %lld ms, claimed %u exhausted %u busy %u unknown %u failed %u\n",
 		(long long)(clk_mono_ms() - start), sum.claimed, sum.exhausted, sum.busy,
 		sum.unknown, sum.failed);

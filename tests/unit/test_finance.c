@@ -279,6 +279,8 @@ static void answers_about_something_else_say_nothing(void **state)
 		"{\"amount\":188,\"currency\":\"CNY\"}}",
 		"{\"order_no\":\"12301001\",\"kind\":\"transfer\",\"outcome\":\"done\",\"amount\":"
 		"{\"amount\":188,\"currency\":\"USD\"}}",
+		"{\"order_no\":\"12301001\",\"kind\":\"transfer\",\"outcome\":\"done\",\"amount\":"
+		"{\"amount\":0,\"currency\":\"CNY\"}}",
 		"{\"order_no\":\"12301001\",\"kind\":\"transfer\",\"outcome\":\"done\"}"};
 	finance_answer a;
 	(void)state;

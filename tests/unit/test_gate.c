@@ -91,7 +91,7 @@ static int start(void **state)
 	f->p.cell = &t->cell[0];
 	f->p.session_keys = make_ring();
 	assert_int_equal(conf_load(NULL, why, &f->p.conf), ERR_OK);
-	set(f->p.conf, "http.front_url", "HTTP://127.0.0.1:8080/app/");
+	set(f->p.conf, "http.front_url", "HTTP://127.0.0.1:8080");
 	f->app.p = &f->p;
 	make_gate(f, ROUTES_CORE);
 	log_in(f, OUR_UID);
@@ -243,12 +243,26 @@ static void cookie_callers_that_write_prove_their_origin(void **state)
 static void the_schemes_own_port_is_no_part_of_the_origin(void **state)
 {
 	fixture *f = *state;
-	set(f->p.conf, "http.front_url", "https://Hongbao.example:443/");
+	set(f->p.conf, "http.front_url", "https://Hongbao.example:443");
 	make_gate(f, ROUTES_CORE);
 	assert_int_equal(PASS(.path = "/v1/packets/" OURS "/claim", .method = "POST",
 				 .session_cookie = f->token, .csrf = "1",
 				 .origin = "https://hongbao.example"),
 		ERR_OK);
+}
+
+static void a_front_url_with_more_than_an_origin_is_refused(void **state)
+{
+	static const char *const bad[] = {"hongbao.example", "https://", "https://hongbao.example/",
+		"https://hongbao.example/app", "https://hongbao.example?a"};
+	static const app_handler handlers[ROUTES_COUNT];
+	const gate_conf conf = {.program = ROUTES_RAIN, .handlers = handlers};
+	fixture *f = *state;
+	gate_t *gate;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		set(f->p.conf, "http.front_url", bad[i]);
+		assert_int_equal(gate_new(&conf, &f->app, &gate), ERR_CONFIG_INVALID);
+	}
 }
 
 static void bodies_are_what_the_route_takes(void **state)
@@ -336,6 +350,7 @@ int main(void)
 		CASE(a_session_is_needed_and_only_one),
 		CASE(cookie_callers_that_write_prove_their_origin),
 		CASE(the_schemes_own_port_is_no_part_of_the_origin),
+		CASE(a_front_url_with_more_than_an_origin_is_refused),
 		CASE(bodies_are_what_the_route_takes),
 		CASE(the_idempotency_key_is_there_and_well_formed),
 		CASE(query_parameters_are_taken_by_lists_only),

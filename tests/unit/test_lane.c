@@ -2,6 +2,7 @@
 #include "tests/unit/lane_fake.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void test_each_claim_gets_its_own_result(void **state)
 {
@@ -498,9 +499,51 @@ static void test_a_storm_of_faults_loses_and_doubles_nothing(void **state)
 	free(f);
 }
 
+typedef struct {
+	claim_ticket ticket;
+	_Atomic unsigned *answers, *claimed;
+} ticket_of_ours;
+
+static void count_ticket(claim_ticket *t)
+{
+	const ticket_of_ours *o = t->ctx;
+
+	atomic_fetch_add(o->claimed, t->err == ERR_OK && t->result.outcome == CLAIM_CLAIMED);
+	memset(t, 0xee, sizeof(*t)); /* its memory is ours again */
+	atomic_fetch_add(o->answers, 1);
+}
+
+static void test_claims_without_a_thread_are_answered_once_each(void **state)
+{
+	enum { TICKETS = 300, SHARES = 100 };
+	static ticket_of_ours t[TICKETS];
+	_Atomic unsigned answers = 0, claimed = 0;
+	fake *f = fake_new(SHARES);
+	lanes_conf k = fake_conf(f);
+
+	(void)state;
+	k.gather_us = 2000;
+	f->delay_us = 500;
+	lanes_t *l = fake_lanes(&k);
+	for (unsigned i = 0; i < TICKETS; i++) {
+		t[i] = (ticket_of_ours){.answers = &answers, .claimed = &claimed};
+		t[i].ticket.done = count_ticket;
+		t[i].ticket.ctx = &t[i];
+		while (lanes_submit(l, fake_packet_id(3), i, 0, 0, &t[i].ticket) == ERR_PACKET_BUSY)
+			usleep(200);
+	}
+	UNTIL(answers == TICKETS);
+	assert_int_equal(claimed, SHARES);
+	assert_int_equal(lanes_waiting(l), 0);
+	lanes_free(&l);
+	assert_int_equal(answers, TICKETS);
+	free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_claims_without_a_thread_are_answered_once_each),
 		cmocka_unit_test(test_each_claim_gets_its_own_result),
 		cmocka_unit_test(test_claims_keep_their_order_of_arrival),
 		cmocka_unit_test(test_the_same_user_twice_gets_one_share_and_two_answers),

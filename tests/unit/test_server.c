@@ -18,7 +18,15 @@
 
 #include <cmocka.h>
 
-enum { THREADS = 2, BIG_BYTES = 100000, SLOW_MS = 300, STUCK_MS = 1500, DRAIN_MS = 5000 };
+enum {
+	THREADS = 2,
+	BIG_BYTES = 100000,
+	SLOW_MS = 300,
+	STUCK_MS = 1500,
+	SOON_MS = 50,
+	MANY = 40,
+	DRAIN_MS = 5000
+};
 
 typedef struct {
 	http_server_conf conf;
@@ -27,6 +35,9 @@ typedef struct {
 	pthread_t thread;
 	err_t result;
 	_Atomic bool in_flight;
+	pthread_t resumer;
+	_Atomic unsigned gifts;
+	http_req_t *_Atomic given[MANY]; /* requests that nobody has resumed yet */
 	fcgi_answer answer;
 } fixture;
 
@@ -50,8 +61,38 @@ static err_t serve_sleep(http_req_t *r, int ms)
 	return ERR_OK;
 }
 
+static err_t serve_later(http_req_t *r)
+{
+	jw_str(&r->out, NULL, r->state);
+	return ERR_OK;
+}
+
+static void *resume_soon(void *r)
+{
+	usleep(SOON_MS * 1000);
+	http_resume(r);
+	return NULL;
+}
+
+static err_t serve_given_away(http_req_t *r)
+{
+	fixture *f = r->app;
+	r->later = serve_later;
+	r->state = arena_strdup(r->arena, "came back");
+	if (strcmp(r->path, "/given/at-once") == 0) {
+		http_resume(r);
+	} else if (strcmp(r->path, "/given/soon") == 0) {
+		assert_int_equal(pthread_create(&f->resumer, NULL, resume_soon, r), 0);
+	} else {
+		atomic_store(&f->given[atomic_fetch_add(&f->gifts, 1)], r);
+	}
+	return ERR_OK;
+}
+
 static err_t serve(http_req_t *r)
 {
+	if (strncmp(r->path, "/given", 6) == 0)
+		return serve_given_away(r);
 	if (strcmp(r->path, "/slow") == 0)
 		return serve_sleep(r, SLOW_MS);
 	if (strcmp(r->path, "/stuck") == 0)
@@ -123,16 +164,21 @@ static void assert_echo(fixture *f, int fd, const char *uri)
 	assert_non_null(strstr(f->answer.text, uri));
 }
 
-/* Both threads answer: each of as many kept connections gets its own. */
+/* All threads work: as many slow requests take the time of one. */
 static void assert_all_threads_serve(fixture *f)
 {
+	const int64_t from = clk_mono_ms();
 	int fd[THREADS];
 	for (int i = 0; i < THREADS; i++) {
 		fd[i] = fcgi_connect(f->port);
-		assert_echo(f, fd[i], "/alive");
+		fcgi_send(fd[i], &(fcgi_request){.uri = "/slow"});
 	}
-	for (int i = 0; i < THREADS; i++)
+	for (int i = 0; i < THREADS; i++) {
+		fcgi_read(fd[i], &f->answer);
+		assert_int_equal(f->answer.status, 204);
 		close(fd[i]);
+	}
+	assert_true(clk_mono_ms() - from < 2 * SLOW_MS);
 }
 
 static void answers_carry_the_common_headers(void **state)
@@ -440,6 +486,95 @@ static void stopping_waits_for_the_rest_of_a_body(void **state)
 	close(fd);
 }
 
+static void idle_connections_cost_no_thread(void **state)
+{
+	fixture *f = *state;
+	int fd[MANY];
+	for (int i = 0; i < MANY; i++) {
+		fd[i] = fcgi_connect(f->port);
+		assert_echo(f, fd[i], "/kept");
+	}
+	assert_all_threads_serve(f);
+	for (int i = 0; i < MANY; i++) {
+		assert_echo(f, fd[i], "/again");
+		close(fd[i]);
+	}
+}
+
+/* With a part of its request sent, and threads enough for one of them to wait for the rest. */
+static void who_sends_slowly_holds_up_nobody(void **state)
+{
+	fixture *f = *state;
+	const fcgi_request q = {
+		.method = "POST", .uri = "/p", .body = "1", .body_len = 1, .content_length = "10"};
+	int slow = fcgi_connect(f->port), fd = fcgi_connect(f->port);
+	fcgi_send_part(slow, &q);
+	usleep(SOON_MS * 1000);
+	assert_echo(f, fd, "/alive");
+	close(slow);
+	close(fd);
+}
+
+static void a_request_given_away_is_answered_when_it_is_resumed(void **state)
+{
+	fixture *f = *state;
+	static const char *const path[] = {"/given/at-once", "/given/soon"};
+	int fd = fcgi_connect(f->port);
+	for (int i = 0; i < 4; i++) {
+		fcgi_call(fd, &(fcgi_request){.uri = path[i % 2]}, &f->answer);
+		assert_int_equal(f->answer.status, 200);
+		assert_non_null(strstr(f->answer.text, "\"came back\""));
+		if (i % 2 == 1)
+			pthread_join(f->resumer, NULL);
+	}
+	close(fd);
+}
+
+static http_req_t *gift(fixture *f, int i)
+{
+	http_req_t *r;
+	while (!(r = atomic_load(&f->given[i])))
+		usleep(1000);
+	return r;
+}
+
+static void requests_given_away_hold_no_thread(void **state)
+{
+	fixture *f = *state;
+	int fd[MANY];
+	for (int i = 0; i < MANY; i++) {
+		fd[i] = fcgi_connect(f->port);
+		fcgi_send(fd[i], &(fcgi_request){.uri = "/given"});
+	}
+	for (int i = 0; i < MANY; i++)
+		(void)gift(f, i);
+	assert_all_threads_serve(f);
+	for (int i = 0; i < MANY; i++)
+		http_resume(gift(f, i));
+	for (int i = 0; i < MANY; i++) {
+		fcgi_read(fd[i], &f->answer);
+		assert_int_equal(f->answer.status, 200);
+		close(fd[i]);
+	}
+}
+
+static void stopping_waits_for_requests_given_away(void **state)
+{
+	fixture *f = *state;
+	int fd = fcgi_connect(f->port);
+	fcgi_send(fd, &(fcgi_request){.uri = "/given"});
+	http_req_t *r = gift(f, 0);
+	http_stop();
+	usleep(SOON_MS * 1000);
+	http_resume(r);
+	pthread_join(f->thread, NULL);
+	f->thread = 0;
+	assert_int_equal(f->result, ERR_OK);
+	fcgi_read(fd, &f->answer);
+	assert_int_equal(f->answer.status, 200);
+	close(fd);
+}
+
 /* Last, because the server stays as it is (and the program has to end). */
 static void stopping_does_not_wait_longer_than_the_bound(void **state)
 {
@@ -479,6 +614,11 @@ int main(void)
 		CASE(stopping_wakes_connections_that_never_asked),
 		CASE(stopping_lets_a_request_in_flight_finish),
 		CASE(stopping_waits_for_the_rest_of_a_body),
+		CASE(idle_connections_cost_no_thread),
+		CASE(who_sends_slowly_holds_up_nobody),
+		CASE(a_request_given_away_is_answered_when_it_is_resumed),
+		CASE(requests_given_away_hold_no_thread),
+		CASE(stopping_waits_for_requests_given_away),
 		CASE(stopping_does_not_wait_longer_than_the_bound),
 	};
 	signal(SIGPIPE, SIG_IGN);

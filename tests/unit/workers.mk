@@ -2,7 +2,7 @@ check_PROGRAMS += tests/unit/test_workers
 tests_unit_test_workers_SOURCES = tests/unit/test_workers.c $(HB_WORKER_PARTS)
 tests_unit_test_workers_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 
-SERVER_TESTS += tests/unit/test_orders tests/unit/test_relay
+SERVER_TESTS += tests/unit/test_orders tests/unit/test_relay tests/unit/test_relay_full tests/unit/test_packet
 CELL_DB_SOURCES = tests/unit/cell_db.c tests/unit/cell_db.h $(SERVER_TEST_SOURCES)
 CELL_DB_CPPFLAGS = $(AM_CPPFLAGS) -DHB_SRCDIR='"$(abs_top_srcdir)"'
 tests_unit_test_orders_SOURCES = tests/unit/test_orders.c $(CELL_DB_SOURCES)
@@ -11,3 +11,9 @@ tests_unit_test_orders_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 tests_unit_test_relay_SOURCES = tests/unit/test_relay.c $(CELL_DB_SOURCES) $(HB_WORKER_PARTS) workers/relay.c workers/transfer.c workers/inbox.c
 tests_unit_test_relay_CPPFLAGS = $(CELL_DB_CPPFLAGS)
 tests_unit_test_relay_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
+tests_unit_test_relay_full_SOURCES = tests/unit/test_relay_full.c $(CELL_DB_SOURCES) $(HB_WORKER_PARTS) workers/relay.c
+tests_unit_test_relay_full_CPPFLAGS = $(CELL_DB_CPPFLAGS)
+tests_unit_test_relay_full_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
+tests_unit_test_packet_SOURCES = tests/unit/test_packet.c tests/unit/finance_ring.c tests/unit/finance_ring.h $(CELL_DB_SOURCES)
+tests_unit_test_packet_CPPFLAGS = $(CELL_DB_CPPFLAGS)
+tests_unit_test_packet_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)

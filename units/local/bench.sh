@@ -34,7 +34,7 @@ bench_stack() {
 }
 
 bench_run() {
-	local status=0 log=$ROOT/.hb/bench-stack.log keep= option
+	local status=0 log=$ROOT/.hb/bench-stack.log keep='' option
 	for option in "$@"; do if [ "$option" = --keep ]; then keep=yes; fi; done
 	mkdir -p "$ROOT/.hb"
 	bench_stack "$log"

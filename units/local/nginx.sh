@@ -6,12 +6,12 @@
 set -euo pipefail
 
 end_strays() {
-	local folder=$1 process pids=()
-	for process in /proc/[0-9]*; do
-		[ "$(readlink "$process/cwd" 2>/dev/null)" = "$folder" ] || continue
+	local folder=$1 process cwd pids=()
+	while read -r process cwd; do
+		[ "$cwd" = "$folder" ] || continue
 		[ "$(cat "$process/comm" 2>/dev/null)" = nginx ] || continue
 		pids+=("${process#/proc/}")
-	done
+	done < <(find /proc/[0-9]*/cwd -maxdepth 0 -printf '%h %l\n' 2>/dev/null || true)
 	if [ ${#pids[@]} -gt 0 ]; then kill -KILL "${pids[@]}" 2>/dev/null || true; fi
 }
 

@@ -54,7 +54,7 @@ sanitize_show() {
 # The canary's faults must be heard.
 sanitize_canary() {
 	local dir=$K_LOGS fault heard
-	gcc -g -pthread "-fsanitize=$K_FLAGS" -fno-omit-frame-pointer -o "$dir/canary" "$ROOT/tests/sanitize/canary.c" || return 1
+	"${CC:-gcc}" -g -pthread "-fsanitize=$K_FLAGS" -fno-omit-frame-pointer -o "$dir/canary" "$ROOT/tests/sanitize/canary.c" || return 1
 	for fault in $K_FAULTS; do
 		(cd "$dir" && sanitize_run ./canary "$fault") >"$dir/canary.log" 2>&1 || true
 		mapfile -t heard < <(sanitize_reports "$dir/canary.log")

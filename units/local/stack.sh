@@ -191,6 +191,7 @@ stack_up() {
 	exec 9>"$STACK/lock"
 	flock -n 9 || die "another ./dev is at work on this stack ($STACK)"
 	if ! running; then
+		if [ -z "${HB_BASE:-}" ]; then stack_base; fi
 		prepare
 		supervise
 	else
@@ -228,7 +229,7 @@ url() { echo "http://127.0.0.1:$(port "$1")"; }
 stack_url() {
 	case ${1:-front} in
 	front | ops | finance) ;;
-	*) die "url: ops, finance or nothing" ;;
+	*) wrong "url: ops, finance or nothing" ;;
 	esac
 	running || die "the stack '$NAME' is not running: ./dev up"
 	stack_base
@@ -267,7 +268,7 @@ stop_order() {
 
 stack_down() {
 	local name wipe=${1:-} batch=()
-	case $wipe in '' | --wipe) ;; *) die "down: --wipe or nothing" ;; esac
+	case $wipe in '' | --wipe) ;; *) wrong "down: --wipe or nothing" ;; esac
 	[ -d "$STACK" ] || { say "There is no stack '$NAME'." && return 0; }
 	exec 9>"$STACK/lock"
 	flock -w 60 9 || die "another ./dev is at work on this stack ($STACK)"
@@ -314,12 +315,13 @@ stack_status() {
 
 stack_logs() {
 	local follow=() files=()
+	[ -d "$SV" ] || die "there is no stack '$NAME': ./dev up"
 	if [ "${1:-}" = -f ]; then
 		follow=(-F)
 		shift
 	fi
 	if [ $# -gt 0 ]; then
-		[ -d "$STACK/log/$1" ] || die "no service '$1'; there are: $(services base db program front | tr '\n' ' ')"
+		[ -d "$STACK/log/$1" ] || wrong "no service '$1'; there are: $(services base db program front | tr '\n' ' ')"
 		files=("$STACK/log/$1/current")
 	else
 		files=("$STACK"/log/*/current)

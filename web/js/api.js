@@ -13,6 +13,13 @@ export class Problem extends Error {
 	}
 }
 
+// The session is over: to the login, and from there back to where this happened.
+function signedOut() {
+	localStorage.removeItem('hb-uid');
+	sessionStorage.setItem('hb-after-login', location.hash);
+	location.hash = '#/login';
+}
+
 export const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
 
 async function call(method, path, body, headers = {}) {
@@ -33,8 +40,11 @@ async function call(method, path, body, headers = {}) {
 		throw new Problem(0, {});
 	}
 	const data = await answer.json().catch(() => ({}));
-	if (!answer.ok)
+	if (!answer.ok) {
+		if (data.code === 'SESSION_INVALID')
+			signedOut();
 		throw new Problem(answer.status, data);
+	}
 	return data;
 }
 
@@ -58,7 +68,7 @@ export const send = (packet, key) =>
 	steadily(5, () => call('POST', '/v1/packets', packet, { 'Idempotency-Key': key }));
 export const cover = (id) => call('GET', `/v1/packets/${id}`);
 export const claims = (id, cursor) =>
-	steadily(3, () => call('GET', `/v1/packets/${id}/claims?limit=50${cursor ? `&cursor=${cursor}` : ''}`));
+	steadily(3, () => call('GET', `/v1/packets/${id}/claims?limit=100${cursor ? `&cursor=${cursor}` : ''}`));
 export const fairness = (id) => steadily(3, () => call('GET', `/v1/packets/${id}/fairness`));
 export const list = (which, cursor) =>
 	steadily(3, () => call('GET', `/v1/me/${which}?limit=10${cursor ? `&cursor=${cursor}` : ''}`));

@@ -23,7 +23,11 @@ async function section(which) {
 			body.append(h('p.soft', {}, t('nothing')));
 		more.hidden = !cursor;
 	};
-	more.addEventListener('click', () => load().catch((problem) => toast(problem.message)));
+	more.addEventListener('click', async () => {
+		more.disabled = true;
+		await load().catch((problem) => toast(problem.message));
+		more.disabled = false;
+	});
 	await load();
 	return [h('h2', {}, t(which)), h('section.card', { 'data-list': which }, body, more)];
 }

@@ -46,8 +46,8 @@ const texts = {
 	not_eligible: ['这个红包不是发给你的', 'This envelope is not meant for you'],
 	refunding: ['已过期，余款退回中', 'Expired; the rest is on its way back'],
 	closed: ['已结束', 'Closed'],
-	busy: ['太火爆了，再试一次', 'So many at once. Please try again'],
 	details: ['看看大家的手气', 'See everyone’s luck'],
+	taken_count: ['已领取 {0}/{1} 个', '{0} of {1} opened'],
 	taken: ['已领取 {0}/{1} 个，共 {2}', '{0} of {1} opened, {2} in total'],
 	luckiest: ['手气最佳', 'Luckiest'],
 	share: ['复制链接', 'Copy the link'],
@@ -57,10 +57,12 @@ const texts = {
 	commitment: ['承诺值', 'Commitment'],
 	not_revealed: ['红包派完或过期后公布种子', 'The seed is revealed once all shares are taken or it has expired'],
 	back: ['返回', 'Back'],
+	again: ['重试', 'Try again'],
+	bad_total: ['请填写金额，如 88.00', 'Please give an amount such as 88.00'],
+	bad_count: ['请填写个数，如 10', 'Please give a number such as 10'],
 	finance: ['我的零钱（支付机构）', 'My balance at finance'],
 	offline: ['网络异常，请重试', 'The network failed. Please try again'],
 	expires: ['{0} 过期', 'Expires {0}'],
-	missing: ['找不到这个红包', 'No such envelope'],
 };
 
 export let lang = localStorage.getItem('hb-lang') || (navigator.language.startsWith('zh') ? 'zh' : 'en');

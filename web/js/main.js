@@ -1,5 +1,5 @@
 // Routes of the page: the part after '#' names a view; each view fills <main>.
-import { h, toast } from './dom.js';
+import { h } from './dom.js';
 import { lang, setLang, t } from './i18n.js';
 import { loginView } from './login.js';
 import { homeView } from './home.js';
@@ -44,17 +44,15 @@ async function show() {
 	} catch (problem) {
 		if (!alive())
 			return;
-		if (problem.code === 'SESSION_INVALID') {
-			localStorage.removeItem('hb-uid');
-			sessionStorage.setItem('hb-after-login', location.hash);
-			location.hash = '#/login';
-			return;
-		}
-		main.replaceChildren(h('div.card', {}, h('p', {}, problem.message), h('a.second', { href: '#/' }, t('back'))));
-		toast(problem.message);
+		main.replaceChildren(h('div.card', { role: 'alert' }, h('p', {}, problem.message),
+			h('button.second', { type: 'button', onclick: show }, t('again')), h('a.second', { href: '#/' }, t('back'))));
 	}
+	if (alive() && mine > 1 && !main.contains(document.activeElement))
+		main.focus();
 }
 
 document.getElementById('lang').addEventListener('click', () => { setLang(lang === 'zh' ? 'en' : 'zh'); show(); });
 window.addEventListener('hashchange', show);
+// The browser's Back button, from the cashier, may bring the page back as it was left: with a form that has been sent.
+window.addEventListener('pageshow', (e) => { if (e.persisted) show(); });
 show();

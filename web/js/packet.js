@@ -17,39 +17,49 @@ function footer(data) {
 		h('p.soft', {}, t('expires', when(data.packet.expires_at, lang))),
 		data.my_claim || mine ? h('a.second', { href: `#/packet/${data.packet.id}/details` }, t('details')) : null,
 		h('button.second', { type: 'button', onclick: async () => {
-			await navigator.clipboard.writeText(location.href);
-			toast(t('copied'));
+			try {
+				await navigator.clipboard.writeText(location.href);
+				toast(t('copied'));
+			} catch {
+				toast(location.href);
+			}
 		} }, t('share')),
 	].filter(Boolean);
 }
 
+const transfer = (my) => h('p.transfer', { 'data-transfer': my.transfer_state, role: 'status' }, t(my.transfer_state === 'pending' ? 'arriving' : 'arrived'));
+
 function won(data, my) {
-	return [face(data,
-		h('p.money-won', { 'data-amount': String(my.amount.amount) }, yuan(my.amount)),
-		h('p', { class: 'transfer', 'data-transfer': my.transfer_state }, t(my.transfer_state === 'pending' ? 'arriving' : 'arrived')),
+	return [face(data, h('p', {}, t('you_got')),
+		h('p.money-won', { 'data-amount': String(my.amount.amount), tabindex: '-1' }, yuan(my.amount)),
+		transfer(my),
 		h('p', {}, h('a', { href: `#/packet/${data.packet.id}/details` }, t('details')))), ...footer(data)];
 }
 
 // Shows the amount at once, and looks again a few times until the transfer has arrived.
 async function follow(ctx, data, my) {
+	if (!ctx.alive())
+		return;
 	ctx.main.replaceChildren(...won(data, my));
+	ctx.main.querySelector('[data-amount]').focus();
 	for (let wait = 400; my.transfer_state === 'pending' && wait < 20000 && ctx.alive(); wait *= 1.7) {
 		await pause(wait);
 		const next = await cover(data.packet.id).catch(() => null);
-		if (next && next.my_claim && ctx.alive()) {
-			data = next;
+		if (next?.my_claim && next.my_claim.transfer_state !== my.transfer_state && ctx.alive()) {
 			my = next.my_claim;
-			ctx.main.replaceChildren(...won(data, my));
+			ctx.main.querySelector('[data-transfer]').replaceWith(transfer(my));
 		}
 	}
 }
 
 async function waitForPayment(ctx, data) {
+	if (!ctx.alive())
+		return null;
 	const pay = localStorage.getItem(`hb-cashier-${data.packet.id}`);
 	ctx.main.replaceChildren(face(data, h('p.money-won', {}, yuan(data.packet.total)), h('p', {}, t('unpaid')),
 		h('p', {}, t('waiting_pay'))), ...(pay ? [h('a.primary', { href: pay }, t('pay_now'))] : []));
 	for (;;) {
-		await pause(data.poll_after_ms * (1 + Math.random() * 0.2));
+		await pause((data.poll_after_ms || 2000) * (1 + Math.random() * 0.2));
 		if (!ctx.alive())
 			return null;
 		try {
@@ -66,7 +76,7 @@ async function waitForPayment(ctx, data) {
 }
 
 function closedFace(data, text) {
-	return [face(data, h('p.money-won', {}, '—'), h('p', { 'data-outcome': '' }, text)), ...footer(data)];
+	return [face(data, h('p.money-won', {}, '—'), h('p', { 'data-outcome': '', role: 'status' }, text)), ...footer(data)];
 }
 
 export async function packetView(ctx) {
@@ -91,7 +101,7 @@ export async function packetView(ctx) {
 			const result = await claim(id);
 			if (result.claim)
 				await follow(ctx, data, result.claim);
-			else
+			else if (ctx.alive())
 				ctx.main.replaceChildren(...closedFace(data, t(result.outcome)));
 		} catch (problem) {
 			toast(problem.message);

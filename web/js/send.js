@@ -15,13 +15,19 @@ const field = (name, label, control) =>
 	h('label', {}, label, control, h('span.field-error', { 'data-error': name }));
 
 function explain(form, problem) {
+	for (const control of form.elements)
+		control.removeAttribute('aria-invalid');
 	for (const box of form.querySelectorAll('[data-error]'))
 		box.textContent = '';
 	for (const error of problem.errors || []) {
-		const box = form.querySelector(`[data-error="${error.field.split('.')[0]}"]`);
-		if (box)
-			box.textContent = problem.message;
+		const name = error.field.split('.')[0];
+		const box = form.querySelector(`[data-error="${name}"]`);
+		if (!box)
+			continue;
+		box.textContent = problem.message;
+		form.elements[name].setAttribute('aria-invalid', 'true');
 	}
+	form.querySelector('[aria-invalid]')?.focus();
 	toast(problem.message);
 }
 
@@ -43,7 +49,8 @@ export function sendView() {
 		e.preventDefault();
 		const amount = fen(total.value);
 		if (!Number.isInteger(amount) || !/^[1-9]\d{0,4}$/.test(count.value.trim())) {
-			explain(form, { errors: [{ field: Number.isInteger(amount) ? 'count' : 'total' }], message: `${t('total')} / ${t('count')}` });
+			const wrong = Number.isInteger(amount) ? 'count' : 'total';
+			explain(form, { errors: [{ field: wrong }], message: t(`bad_${wrong}`) });
 			return;
 		}
 		button.disabled = true;
@@ -63,6 +70,8 @@ export function sendView() {
 			const made = await send(last.packet, last.key);
 			localStorage.setItem(`hb-seed-${made.packet.id}`, last.hash);
 			localStorage.setItem(`hb-cashier-${made.packet.id}`, made.payment.cashier_url);
+			// Back from the cashier is the envelope, not the form that would make another.
+			history.replaceState(null, '', `#/packet/${made.packet.id}`);
 			location.assign(made.payment.cashier_url);
 		} catch (problem) {
 			explain(form, problem);

@@ -14,11 +14,13 @@ async function verify() {
 	result.hidden = false;
 	try {
 		const fen = await shares(input);
-		const same = await commitment(input) === value('commitment').toLowerCase();
+		const hash = await seedHash(input.seed);
+		const early = value('hash').toLowerCase();
+		const same = await commitment(input) === value('commitment').toLowerCase() && (!early || early === hash);
 		result.replaceChildren(
 			h(same ? 'p.ok' : 'p.bad', { 'data-verdict': same ? 'ok' : 'mismatch' },
-				same ? '✓ 与承诺一致 The commitment matches' : '✗ 与承诺不符 The commitment does not match'),
-			h('p.soft', {}, '种子哈希 Seed hash'), h('p.mono', { 'data-seed-hash': '' }, await seedHash(input.seed)),
+				same ? '✓ 与承诺一致 The commitment matches' : '✗ 与承诺或种子哈希不符 It does not match the commitment or the seed hash'),
+			h('p.soft', {}, '种子哈希 Seed hash'), h('p.mono', { 'data-seed-hash': '' }, hash),
 			h('ol', { 'data-shares': fen.join(',') }, fen.map((amount) => h('li.money', {}, yuan(amount)))));
 	} catch {
 		result.replaceChildren(h('p.bad', { 'data-verdict': 'invalid' }, '输入无效 The input is not valid'));
