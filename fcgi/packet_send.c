@@ -163,6 +163,10 @@ static err_t prepay(app_call_t *c, packet_sent *s)
 		LOG(ERROR, "packet_send.order_conflict", {"order_no", LOG_U(order.order_no)});
 		return ERR_INTERNAL;
 	}
+	if (e == ERR_FINANCE_UNAVAILABLE) { /* the packet is there already: no refusal */
+		c->r->detail = "Finance does not answer; repeat with the same key";
+		return ERR_OUTCOME_UNKNOWN;
+	}
 	if (e != ERR_OK)
 		return e;
 	word_tx t = {.call = c, .order_no = order.order_no, .answer = &answer};

@@ -1,7 +1,6 @@
 """The running stack that the tests use: HB_TEST_STACK, brought up by `./dev test`; else .hb/test."""
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,11 +21,6 @@ def stack():
     return hb.Stack(folder)
 
 
-def listens(port):
-    with socket.socket() as s:
-        return s.connect_ex(('127.0.0.1', port)) == 0
-
-
 def nginx_workers(stack):
     return set(subprocess.run(['pgrep', '-P', str(stack.pid('nginx'))], capture_output=True, text=True).stdout.split())
 
@@ -40,7 +34,7 @@ def use_config(stack, text):
     for cell in stack.cells:
         for instance, port in enumerate(stack.member(cell)['core_ports'], 1):
             stack.sv('restart', f'{cell}-core-{instance}')
-            stack.wait(lambda port=port: listens(port), f'hb-core {instance} of cell {cell} listens')
+            stack.wait(lambda port=port: hb.listens(port), f'hb-core {instance} of cell {cell} listens')
     old = nginx_workers(stack)
     subprocess.run([hb.ROOT / 'dev', 'hbctl', 'nginx', 'reload'], check=True, env={**os.environ, 'HB_NAME': stack.folder.name})
     stack.wait(lambda: nginx_workers(stack) and not nginx_workers(stack) & old, 'nginx has its new configuration')

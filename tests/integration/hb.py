@@ -258,6 +258,11 @@ class Stack:
             time.sleep(pause)
 
 
+def listens(port):
+    with socket.socket() as s:
+        return s.connect_ex(('127.0.0.1', port)) == 0
+
+
 def fastcgi(port, params, body=b'', timeout=10 * SLOW):
     """One FastCGI request straight to a program, past nginx; the raw answer (headers and body)."""
     def pair(name, value):

@@ -24,16 +24,16 @@ CONNECTIONS_MAX = 2 * (2 * 2 + 12 + 1)
 
 
 def sessions(stack):
-    """The sessions of hb-core at the primary: (id, command, state). Through the extra port, which no crowd can clog."""
+    """The sessions of hb-core at the primary, as (id, statement). Through the extra port, which no crowd can clog."""
     password = (stack.folder / 'secrets/db.hb_ctl').read_text().strip()
     port = stack.member(CELL)['mysql_port'] + 1
     with pymysql.connect(host='127.0.0.1', port=port, user='hb_ctl', password=password, autocommit=True) as db, db.cursor() as cursor:
         cursor.execute('SHOW PROCESSLIST')
-        return [(r[0], r[4], r[6] or '') for r in cursor.fetchall() if r[1] == 'hb_core']
+        return [(r[0], r[7]) for r in cursor.fetchall() if r[1] == 'hb_core']
 
 
 def committing(stack):
-    return [s for s in sessions(stack) if 'semi-sync' in s[2]]
+    return [s for s in sessions(stack) if s[1] == 'COMMIT']
 
 
 class Crowd:
@@ -156,8 +156,8 @@ def test_without_replicas_commit_hangs_and_connections_stay_bounded(stack, repli
     print(codes, f'{hanging} commits hang, connections: {early} at most in the first two time-outs, {late} later')
     assert codes['OUTCOME_UNKNOWN'] and set(codes) <= {'OUTCOME_UNKNOWN', 'CELL_UNAVAILABLE', 'PACKET_BUSY'}
     assert hanging >= 1 and late <= early and early <= CONNECTIONS_MAX
-    replicas(True)
     back = time.monotonic()
+    replicas(True)
     first = stack.claim_until(fresh[0][1], fresh[0][0])
     took = time.monotonic() - back
     assert first.status == 200 and took < 10 * hb.SLOW, (took, first)
@@ -226,6 +226,26 @@ def test_300_users_on_one_packet_while_connections_are_killed(stack):
     assert len(killed) >= 10
     assert Counter(mine is not None for (mine,) in crowd.told.values()) == {True: 200, False: 100}
     crowd.check()
+
+
+def test_a_consumer_killed_before_its_commit_gets_the_message_again(stack):
+    packet = stack.open_packet(1001, 300, 1)
+    with stack.db(CELL) as db, db.cursor() as cursor:
+        cursor.execute('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ')
+        cursor.execute('START TRANSACTION')
+        cursor.execute('SELECT order_no FROM transfer ORDER BY order_no DESC LIMIT 1 FOR UPDATE')  # and all that would come after it
+        claim = stack.claim(75000, packet).json['claim']
+
+        def inserts():
+            with stack.db(CELL) as other, other.cursor() as look:
+                look.execute('SHOW PROCESSLIST')
+                return [r for r in look.fetchall() if r[1] == 'hb_worker' and (r[7] or '').startswith('INSERT INTO transfer')]
+
+        stack.wait(inserts, 'the transfer is being written')
+        old = stack.kill('A-worker-transfer')
+    stack.wait(lambda: stack.pid('A-worker-transfer') not in (None, old), 'the worker is back')
+    stack.wait(lambda: stack.rows(CELL, 'SELECT state FROM transfer WHERE order_no = %s', (claim['claim_no'],)) == ((2,),),
+               'the claim is transferred')
 
 
 def test_hb_core_told_to_end_finishes_what_it_has_accepted(stack):

@@ -74,9 +74,9 @@ static err_t fake_commit(fake *f, lane_batch *b)
 	}
 	if (fault >= 0 && fault < 4)
 		return errors[fault];
-	const bool unknown = f->unknown > 0 || fault >= 4;
-	if (f->unknown > 0)
-		f->unknown--;
+	const bool told = f->unknown > 0 && packet_of(b->part[0].packet_id) >= f->unknown_from;
+	const bool unknown = told || fault >= 4;
+	f->unknown -= told;
 	if (unknown && !(fault == 4 || (fault < 0 && f->applied))) {
 		fake_number(f, b);
 		return ERR_OUTCOME_UNKNOWN;

@@ -18,14 +18,15 @@ typedef struct {
 	uint32_t index[PACKETS][USERS];
 	uint64_t numbers;
 	/* what it is told to do */
-	_Atomic bool hold;      /* every run waits */
-	_Atomic int bad_packet; /* fails every batch that it is in; -1: none */
-	_Atomic int locked;     /* a packet locked elsewhere; -1: none */
-	_Atomic int stuck;      /* so many runs after an unknown one find its packets locked */
-	_Atomic int err_count;  /* so many runs return `err` without effect */
-	_Atomic int unknown;    /* so many runs return UNKNOWN ... */
-	_Atomic bool applied;   /* ... after having applied the batch, or not */
-	_Atomic unsigned chaos; /* percent of runs in which something goes wrong */
+	_Atomic bool hold;        /* every run waits */
+	_Atomic int bad_packet;   /* fails every batch that it is in; -1: none */
+	_Atomic int locked;       /* a packet locked elsewhere; -1: none */
+	_Atomic int stuck;        /* so many runs after an unknown one find its packets locked */
+	_Atomic int err_count;    /* so many runs return `err` without effect */
+	_Atomic int unknown;      /* so many runs return UNKNOWN ... */
+	_Atomic int unknown_from; /* ... of those whose first packet is this or a later one ... */
+	_Atomic bool applied;     /* ... after having applied the batch, or not */
+	_Atomic unsigned chaos;   /* percent of runs in which something goes wrong */
 	_Atomic int delay_us;
 	err_t err;
 	/* what it saw */

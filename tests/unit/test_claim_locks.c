@@ -64,12 +64,12 @@ static void await_more(metrics_id id, unsigned label, int64_t than)
 }
 
 /* The server renews this table only for those who have not asked for a tenth of a second. */
-static void await_lock_wait(claim_fixture *f)
+static void await_lock_waits(claim_fixture *f, uint64_t count)
 {
 	const int64_t until = clk_mono_ms() + AWAIT_MS;
 
 	while (fixture_value(f, "SELECT COUNT(*) FROM information_schema.INNODB_TRX"
-				" WHERE trx_state = 'LOCK WAIT'") == 0) {
+				" WHERE trx_state = 'LOCK WAIT'") < count) {
 		assert_true(clk_mono_ms() < until);
 		usleep(120000);
 	}
@@ -164,7 +164,7 @@ static void a_deadlock_is_run_again(void **state)
 	for (unsigned i = 0; i < HEAVY_ROWS; i++)
 		fixture_run(f, "INSERT INTO parked VALUES (NULL, 'q', 'heavy', 0, '')");
 	crowd_start(c);
-	await_lock_wait(f);
+	await_lock_waits(f, 1);
 	fixture_run(f, "SELECT 1 FROM packet WHERE packet_id = %" PRIu64 " FOR UPDATE",
 		c->ask[0].packet_id);
 	assert_int_equal(deadlocks(f), before + 1);
@@ -277,6 +277,40 @@ static void nor_with_one_locked_transaction_per_claim(void **state)
 	others_go_on(*state, (const char *[][2]){{"claim.row_lock", "true"}, {NULL, NULL}});
 }
 
+/* The first has the packet's lock and has written its claim; the second has begun before the first
+ * commits. */
+static void a_claim_that_another_process_is_making_is_seen(void **state)
+{
+	claim_fixture *f = *state;
+	const char *first_has[][2] = {{"claim.unknown_ms", "30000"}, {NULL, NULL}},
+		   *second_has[][2] = {{"claim.row_lock", "true"}, {NULL, NULL}};
+	lone_claim first = {.packet_id = fixture_packet_new(
+				    f, &(fixture_packet){.count = 2, .total_fen = 88})},
+		   second = first;
+	lock_service s[2];
+
+	service_start_waiting(&s[0], f, LONG_WAIT_S, first_has);
+	service_start_waiting(&s[1], f, LONG_WAIT_S, second_has);
+	first.service = s[0].process.service;
+	second.service = s[1].process.service;
+	hold_outbox(f);
+	pthread_create(&first.thread, NULL, lone_main, &first);
+	await_lock_waits(f, 1);
+	pthread_create(&second.thread, NULL, lone_main, &second);
+	await_lock_waits(f, 2);
+	fixture_run(f, "ROLLBACK");
+	pthread_join(first.thread, NULL);
+	pthread_join(second.thread, NULL);
+	assert_int_equal(first.err, ERR_OK);
+	assert_int_equal(first.result.outcome, CLAIM_CLAIMED);
+	assert_int_equal(second.err, ERR_OK);
+	assert_int_equal(second.result.outcome, CLAIM_ALREADY);
+	assert_int_equal(second.result.row.claim_no, first.result.row.claim_no);
+	service_end(&s[0]);
+	service_end(&s[1]);
+	fixture_check_books(f);
+}
+
 /* ---- what no lock should allow ---- */
 
 static void a_packet_that_changes_under_its_lock_is_not_written_over(void **state)
@@ -331,6 +365,7 @@ int main(void)
 		cmocka_unit_test(a_deadlock_is_run_again),
 		cmocka_unit_test(a_locked_packet_does_not_hold_up_the_others),
 		cmocka_unit_test(nor_with_one_locked_transaction_per_claim),
+		cmocka_unit_test(a_claim_that_another_process_is_making_is_seen),
 		cmocka_unit_test(a_packet_that_changes_under_its_lock_is_not_written_over),
 		cmocka_unit_test(a_packet_that_is_still_open_is_not_kept_as_settled),
 	};

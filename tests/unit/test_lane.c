@@ -221,6 +221,48 @@ static void test_a_bad_packet_hurts_only_itself(void **state)
 	free(f);
 }
 
+static unsigned packets_claimed(fake *f, int from, int to, uint64_t uid)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&f->lock);
+	for (int p = from; p <= to; p++)
+		n += f->claim_no[p][uid] != 0;
+	pthread_mutex_unlock(&f->lock);
+	return n;
+}
+
+/* Each commit that stays unknown holds a connection at the server. */
+static void test_packet_by_packet_ends_at_the_first_unknown(void **state)
+{
+	fake *f = fake_new(100);
+	lanes_conf k = fake_conf(f);
+	k.executors = 1;
+	lanes_t *l = fake_lanes(&k);
+	caller first, bad, good[5];
+
+	(void)state;
+	caller_hold(f, l, &first, 0, 1);
+	caller_start(&bad, l, 1, 1);
+	for (unsigned i = 0; i < UNIT_COUNT(good); i++)
+		caller_start(&good[i], l, 2 + (int)i, 1);
+	UNTIL(lanes_waiting(l) == 7);
+	f->bad_packet = 1;
+	f->unknown_from = 2;
+	f->applied = true;
+	f->unknown = 1000000;
+	f->hold = false;
+	caller_expect(&first, CLAIM_CLAIMED);
+	UNTIL(f->runs >= 10);
+	assert_int_equal(packets_claimed(f, 2, 6, 1), 1);
+	f->unknown = 0;
+	for (unsigned i = 0; i < UNIT_COUNT(good); i++)
+		caller_expect(&good[i], CLAIM_CLAIMED);
+	caller_join(&bad);
+	lanes_free(&l);
+	free(f);
+}
+
 static void errors_pass(err_t err, int times)
 {
 	fake *f = fake_new(100);
@@ -554,6 +596,7 @@ int main(void)
 		cmocka_unit_test(
 			test_an_unresolved_packet_locked_by_its_dead_session_is_waited_for),
 		cmocka_unit_test(test_a_bad_packet_hurts_only_itself),
+		cmocka_unit_test(test_packet_by_packet_ends_at_the_first_unknown),
 		cmocka_unit_test(test_a_deadlock_or_a_lost_connection_is_tried_again),
 		cmocka_unit_test(test_an_unavailable_cell_fails_all_at_once),
 		cmocka_unit_test(test_a_packet_locked_elsewhere_does_not_stall_the_others),

@@ -50,10 +50,23 @@ test_unit() {
 		"$(automake_sum SKIP "$log")"
 }
 
-# Programs that test C modules against the real servers of the stack: SERVER_TESTS of tests/unit. They get a scratch
-# database of cell A's primary, whose commits wait for the replicas as in life.
+# server_program PROGRAM: one of SERVER_TESTS. It gets a scratch database of cell A's primary, whose commits wait for the
+# replicas as in life.
+server_program() (
+	secrets=$ROOT/.hb/$TEST_NAME/secrets
+	mysql=127.0.0.1:$(test_port A-db-east):hb_ctl:$(cat "$secrets/db.hb_ctl"):scratch
+	MYSQL_PWD=$(cat "$secrets/db.hb_ctl") mariadb --no-defaults -h 127.0.0.1 -P "$(test_port A-db-east)" -u hb_ctl \
+		-e 'CREATE DATABASE IF NOT EXISTS scratch' || true
+	export CMOCKA_MESSAGE_OUTPUT=TAP srcdir=$ROOT HB_TEST_MYSQL=$mysql HB_TEST_MQ HB_TEST_MEMCACHED HB_TEST_ETCD
+	HB_TEST_MQ=127.0.0.1:$(test_port amqp):hongbao:$(cat "$secrets/mq.hongbao"):hongbao
+	HB_TEST_MEMCACHED=127.0.0.1:$(test_port A-cache-east)
+	HB_TEST_ETCD=http://127.0.0.1:$(test_port etcd)
+	cd "$BUILD" && timeout 300 "./$1"
+)
+
+# Programs that test C modules against the real servers of the stack: SERVER_TESTS of tests/unit.
 test_server() {
-	local log=$TEST_LOGS/server.log programs program secrets=$ROOT/.hb/$TEST_NAME/secrets status
+	local log=$TEST_LOGS/server.log programs program status
 	programs=$(make -C "$BUILD" --no-print-directory -s print-server-tests)
 	# shellcheck disable=SC2086 # a list of words
 	if ! make -C "$BUILD" --no-print-directory -s -j"$(nproc)" $programs >"$log" 2>&1; then
@@ -61,20 +74,9 @@ test_server() {
 		return
 	fi
 	test_stack || { cannot server "the stack did not come up: $TEST_LOGS/stack.log" && return; }
-	MYSQL_PWD=$(cat "$secrets/db.hb_ctl") mariadb --no-defaults -h 127.0.0.1 -P "$(test_port A-db-east)" -u hb_ctl \
-		-e 'CREATE DATABASE IF NOT EXISTS scratch' >>"$log" 2>&1 || true
 	for program in $programs; do
 		status=0
-		(
-			cd "$BUILD"
-			export CMOCKA_MESSAGE_OUTPUT=TAP srcdir=$ROOT
-			export HB_TEST_MYSQL HB_TEST_MQ HB_TEST_MEMCACHED HB_TEST_ETCD
-			HB_TEST_MYSQL=127.0.0.1:$(test_port A-db-east):hb_ctl:$(cat "$secrets/db.hb_ctl"):scratch
-			HB_TEST_MQ=127.0.0.1:$(test_port amqp):hongbao:$(cat "$secrets/mq.hongbao"):hongbao
-			HB_TEST_MEMCACHED=127.0.0.1:$(test_port A-cache-east)
-			HB_TEST_ETCD=http://127.0.0.1:$(test_port etcd)
-			timeout 300 "./$program"
-		) >"$log.one" 2>&1 || status=$?
+		server_program "$program" >"$log.one" 2>&1 || status=$?
 		{ echo "== $program: exit $status" && cat "$log.one"; } >>"$log"
 		grep -E '^not ok ' "$log.one" || true
 		# A program that ended badly without saying which test failed counts as one failure.

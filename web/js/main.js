@@ -47,8 +47,10 @@ async function show() {
 		main.replaceChildren(h('div.card', { role: 'alert' }, h('p', {}, problem.message),
 			h('button.second', { type: 'button', onclick: show }, t('again')), h('a.second', { href: '#/' }, t('back'))));
 	}
-	if (alive() && mine > 1 && !main.contains(document.activeElement))
-		main.focus();
+	if (alive() && mine > 1 && !main.contains(document.activeElement)) {
+		main.focus({ preventScroll: true });
+		window.scrollTo(0, 0);
+	}
 }
 
 document.getElementById('lang').addEventListener('click', () => { setLang(lang === 'zh' ? 'en' : 'zh'); show(); });

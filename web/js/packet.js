@@ -41,7 +41,7 @@ async function follow(ctx, data, my) {
 	if (!ctx.alive())
 		return;
 	ctx.main.replaceChildren(...won(data, my));
-	ctx.main.querySelector('[data-amount]').focus();
+	ctx.main.querySelector('[data-amount]').focus({ preventScroll: true });
 	for (let wait = 400; my.transfer_state === 'pending' && wait < 20000 && ctx.alive(); wait *= 1.7) {
 		await pause(wait);
 		const next = await cover(data.packet.id).catch(() => null);
