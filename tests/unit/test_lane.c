@@ -97,7 +97,7 @@ static void test_a_hot_lane_does_not_crowd_out_the_others(void **state)
 	for (unsigned i = 0; i < UNIT_COUNT(other); i++)
 		caller_start(&other[i], l, 2 + (int)i, 1);
 	UNTIL(lanes_waiting(l) == 46);
-	f->delay_us = 50000;
+	f->delay_us = 400000;
 	f->hold = false;
 	caller_expect(&first, CLAIM_CLAIMED);
 	for (unsigned i = 0; i < UNIT_COUNT(other); i++)
