@@ -100,7 +100,7 @@ static load_result run_against_stall(double rate, uint64_t tickets)
 		.rate = rate,
 		.tickets = tickets,
 		.run_ms = 1000,
-		.drain_ms = 1000};
+		.drain_ms = 5000};
 	assert_int_equal(load_run(&c, &r), 0);
 	pthread_join(thread, NULL);
 	close(fd);
@@ -109,12 +109,13 @@ static load_result run_against_stall(double rate, uint64_t tickets)
 
 static void an_open_loop_counts_what_a_stall_delayed(void **state)
 {
-	const load_result r = run_against_stall(1000, 0);
+	const load_result r = run_against_stall(300, 0);
 
 	(void)state;
-	assert_in_range(r.sent, 900, 1000);
-	assert_int_equal(r.missing, 0);
-	/* About 300 of 1000 were due during the stall: they waited 0 to 300 ms. */
+	/* Each that was due is counted; the last ones may have come too late to be sent. */
+	assert_in_range(r.sent + r.missing, 298, 300);
+	assert_in_range(r.missing, 0, 15);
+	/* About 90 of 300 were due during the stall: they waited 0 to 300 ms. */
 	assert_true(hist_at(&r.latency, 850) >= 100000);
 	assert_true(hist_at(&r.latency, 999) >= 280000);
 }
