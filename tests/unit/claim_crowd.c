@@ -31,9 +31,11 @@ crowd *crowd_new(claim_fixture *f, claim_service_t *s)
 	c->service = s;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->answered, NULL);
+	fixture_run(f, "START TRANSACTION");
 	for (unsigned p = 0; p < CROWD_PACKETS; p++)
 		c->packet[p] = fixture_packet_new(
 			f, &(fixture_packet){.count = shares[p], .total_fen = shares[p] * 70});
+	fixture_run(f, "COMMIT");
 	for (uint32_t round = 0; n < CROWD_ASKS; round++) {
 		for (unsigned p = 0; p < CROWD_PACKETS; p++) {
 			if (round > shares[p] + 1)

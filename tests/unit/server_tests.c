@@ -7,6 +7,7 @@
 #include "base/parse.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -76,11 +77,21 @@ static void end_pair(proxy_t *p, unsigned i)
 	p->pair[i] = p->pair[--p->pairs];
 }
 
+/* Or each piece that is passed on would wait until the one before is acknowledged. */
+static void send_at_once(int fd)
+{
+	const int on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
 static void accept_pair(proxy_t *p)
 {
 	struct pair n = {.client = accept(p->listener, NULL, NULL)};
 
 	n.server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	send_at_once(n.client);
+	send_at_once(n.server);
 	if (p->pairs == PAIRS_MAX ||
 		connect(n.server, (struct sockaddr *)&p->to, sizeof p->to) != 0) {
 		close(n.client);

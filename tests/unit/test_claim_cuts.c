@@ -1,6 +1,7 @@
 /* A connection that is cut at any message of the conversation of claims, with the request, the
  * answer or both still under way, once and again while the first loss is being found out: nobody
  * notices, or they are told to ask again; nobody has lost or gained a share. */
+#include "base/clk.h"
 #include "base/logger.h"
 #include "base/metrics.h"
 #include "tests/unit/claim_crowd.h"
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 
 enum { BLOCK = 10, LEAST_MESSAGES = 5, MOST_MESSAGES = 400, CONNECTIONS = 4 };
-enum { EACH_UNTIL = 13, STRIDE = 5, QUIET_RUNS = 2 };
+enum { QUIET_RUNS = 2, AWAIT_MS = 20000 };
 
 /* All that the service says to the server goes through the proxy: claims, and leases of numbers from
  * blocks so small that a lease falls into every run. */
@@ -59,13 +60,7 @@ static bool cut_once(
 	return cuts > 0;
 }
 
-/* A long conversation repeats itself every few messages, so that the later ones need not be tried all;
- * the stride meets each place in turn. How long it is differs a little: batches fall out as they may. */
-static unsigned after(unsigned k)
-{
-	return k < EACH_UNTIL ? k + 1 : k + STRIDE;
-}
-
+/* How long the conversation is differs a little: batches fall out as they may. */
 static void cut_everywhere(claim_fixture *f, bool row_lock, unsigned times)
 {
 	static const char *const name[] = {"request", "client", "answer"};
@@ -76,7 +71,7 @@ static void cut_everywhere(claim_fixture *f, bool row_lock, unsigned times)
 	cut_once(f, &s, 0, 0, PROXY_LOSE_REQUEST); /* the connections are there now */
 	for (proxy_loss loss = PROXY_LOSE_REQUEST; loss <= PROXY_LOSE_ANSWER; loss++) {
 		unsigned last = 0, runs = 0;
-		for (unsigned k = 1, quiet = 0; quiet < QUIET_RUNS; k = after(k), runs++) {
+		for (unsigned k = 1, quiet = 0; quiet < QUIET_RUNS; k++, runs++) {
 			assert_true(k < MOST_MESSAGES);
 			const bool cut = cut_once(f, &s, k, times, loss);
 			quiet = cut ? 0 : quiet + 1;
@@ -110,6 +105,17 @@ static void a_lost_message_of_a_locked_transaction_is_noticed_by_nobody(void **s
 	cut_everywhere(*state, true, 1);
 }
 
+/* The server may still wait for its replicas. */
+static void await_claim(claim_fixture *f, uint64_t packet_id, uint64_t uid, claim_row *row)
+{
+	const int64_t until = clk_mono_ms() + unit_patience_ms(AWAIT_MS);
+
+	while (claim_find(f->db, packet_id, uid, row) != ERR_OK) {
+		assert_true(clk_mono_ms() < until);
+		usleep(2000);
+	}
+}
+
 /* The process that made the claim never learns of it and ends; another one is asked. */
 static void the_last_answer_lost_is_known_to_the_process_after(void **state)
 {
@@ -117,7 +123,8 @@ static void the_last_answer_lost_is_known_to_the_process_after(void **state)
 	const fixture_packet spec = {.count = 1, .total_fen = 88};
 	const uint64_t before = fixture_packet_new(f, &spec), p = fixture_packet_new(f, &spec);
 	const claim_service_conf c = {.db = f->pool, .numbers = f->numbers};
-	const char *options[][2] = {{"claim.unknown_ms", "300"}, {NULL, NULL}};
+	const char *options[][2] = {
+		{"claim.executors", "1"}, {"claim.unknown_ms", "300"}, {NULL, NULL}};
 	fixture_process first, second;
 	claim_result r;
 	claim_row row;
@@ -131,7 +138,7 @@ static void the_last_answer_lost_is_known_to_the_process_after(void **state)
 		ERR_OUTCOME_UNKNOWN);
 	fixture_process_end(&first);
 	proxy_set(f->proxy, PROXY_PASS);
-	assert_int_equal(claim_find(f->db, p, 7, &row), ERR_OK);
+	await_claim(f, p, 7, &row);
 	fixture_process_start(&second, f, &f->target, &c, options);
 	assert_int_equal(
 		claim_open(second.service, p, 7, 0, FIXTURE_NOW + 9, &retry_ms, &r), ERR_OK);

@@ -56,7 +56,7 @@ static const char *one_executor[][2] = {{"claim.executors", "1"}, {NULL, NULL}};
 
 static void await_more(metrics_id id, unsigned label, int64_t than)
 {
-	const int64_t until = clk_mono_ms() + AWAIT_MS;
+	const int64_t until = clk_mono_ms() + unit_patience_ms(AWAIT_MS);
 
 	while (metrics_get(id, label) <= than && clk_mono_ms() < until)
 		usleep(1000);
@@ -66,7 +66,7 @@ static void await_more(metrics_id id, unsigned label, int64_t than)
 /* The server renews this table only for those who have not asked for a tenth of a second. */
 static void await_lock_waits(claim_fixture *f, uint64_t count)
 {
-	const int64_t until = clk_mono_ms() + AWAIT_MS;
+	const int64_t until = clk_mono_ms() + unit_patience_ms(AWAIT_MS);
 
 	while (fixture_value(f, "SELECT COUNT(*) FROM information_schema.INNODB_TRX"
 				" WHERE trx_state = 'LOCK WAIT'") < count) {

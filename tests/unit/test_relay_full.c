@@ -98,7 +98,7 @@ static void fill(const char *queue)
 /* Waits until the query says `want`. */
 static void await(int64_t want, const char *sql)
 {
-	int64_t until = clk_mono_ms() + WAIT_MS, got;
+	int64_t until = clk_mono_ms() + unit_patience_ms(WAIT_MS), got;
 	while ((got = cell_db_number(db, "%s", sql)) != want && clk_mono_ms() < until)
 		usleep(20000);
 	if (got != want)

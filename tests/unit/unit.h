@@ -11,10 +11,20 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define UNIT_COUNT(a) (sizeof(a) / sizeof(*(a)))
+
+/* How long a test waits for what is certain to come: longer, where programs that are built with
+ * sanitizers are slower (HB_SLOW, as in tests/integration/hb.py). */
+static inline int64_t unit_patience_ms(int64_t ms)
+{
+	const char *slow = getenv("HB_SLOW");
+
+	return slow ? ms * atol(slow) : ms;
+}
 
 /* Runs `fn` in a child with its stderr thrown away. */
 static inline bool unit_aborts(void (*fn)(void))

@@ -5,14 +5,22 @@
 #   nginx.sh --stray FOLDER    only ends such workers
 set -euo pipefail
 
-end_strays() {
-	local folder=$1 process cwd pids=()
+strays() {
+	local process cwd
 	while read -r process cwd; do
-		[ "$cwd" = "$folder" ] || continue
+		[ "$cwd" = "$1" ] || continue
 		[ "$(cat "$process/comm" 2>/dev/null)" = nginx ] || continue
-		pids+=("${process#/proc/}")
+		echo "${process#/proc/}"
 	done < <(find /proc/[0-9]*/cwd -maxdepth 0 -printf '%h %l\n' 2>/dev/null || true)
-	if [ ${#pids[@]} -gt 0 ]; then kill -KILL "${pids[@]}" 2>/dev/null || true; fi
+}
+
+# Until they are gone: the sockets of one that is still dying take connections, and reset them.
+end_strays() {
+	local pids
+	while mapfile -t pids < <(strays "$1") && [ ${#pids[@]} -gt 0 ]; do
+		kill -KILL "${pids[@]}" 2>/dev/null || true
+		sleep 0.05
+	done
 }
 
 if [ "${1:-}" = --stray ]; then

@@ -61,7 +61,7 @@ server_program() (
 	HB_TEST_MQ=127.0.0.1:$(test_port amqp):hongbao:$(cat "$secrets/mq.hongbao"):hongbao
 	HB_TEST_MEMCACHED=127.0.0.1:$(test_port A-cache-east)
 	HB_TEST_ETCD=http://127.0.0.1:$(test_port etcd)
-	cd "$BUILD" && timeout 300 "./$1"
+	cd "$BUILD" && timeout $((300 * ${HB_SLOW:-1})) "./$1"
 )
 
 # Programs that test C modules against the real servers of the stack: SERVER_TESTS of tests/unit.
