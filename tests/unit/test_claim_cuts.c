@@ -42,18 +42,34 @@ static void service_end(cut_service *s)
 	db_pool_free(&s->pool);
 }
 
-/* One crowd with the connection cut at the k-th message; false when there were fewer. */
-static bool cut_once(
-	claim_fixture *f, const cut_service *s, unsigned k, unsigned times, proxy_loss loss)
+/* A claim's connection and a lease's are there before the first message is counted: a cut while one
+ * is being made is a plain refusal, which is not looked for here. */
+static void connect_all(const cut_service *s)
+{
+	db_t *db[2];
+
+	for (unsigned i = 0; i < UNIT_COUNT(db); i++) {
+		while (db_pool_take(s->pool, &db[i]) != ERR_OK)
+			usleep(5000); /* it is left alone for a moment after a failure */
+	}
+	for (unsigned i = 0; i < UNIT_COUNT(db); i++)
+		db_pool_give(s->pool, &db[i]);
+}
+
+/* One crowd with the connection cut at the k-th message; false when there were fewer. The lanes serve all
+ * the same after one loss; the locked transaction, only a baseline, may refuse whom it hit. */
+static bool cut_once(claim_fixture *f, const cut_service *s, unsigned k, unsigned times,
+	proxy_loss loss, bool all_served)
 {
 	crowd *c = crowd_new(f, s->process.service);
 
+	connect_all(s);
 	proxy_cut_at(f->proxy, k, times, loss);
 	crowd_start(c);
 	crowd_wait(c);
 	const unsigned cuts = proxy_cuts(f->proxy);
 	proxy_cut_at(f->proxy, 0, 0, loss);
-	if (times == 1)
+	if (all_served)
 		crowd_expect_all_served(c);
 	crowd_check(c, s->process.service);
 	crowd_free(&c);
@@ -68,12 +84,12 @@ static void cut_everywhere(claim_fixture *f, bool row_lock, unsigned times)
 	cut_service s;
 
 	service_start(&s, f, row_lock);
-	cut_once(f, &s, 0, 0, PROXY_LOSE_REQUEST); /* the connections are there now */
+	cut_once(f, &s, 0, 0, PROXY_LOSE_REQUEST, true); /* the connections are there now */
 	for (proxy_loss loss = PROXY_LOSE_REQUEST; loss <= PROXY_LOSE_ANSWER; loss++) {
 		unsigned last = 0, runs = 0;
 		for (unsigned k = 1, quiet = 0; quiet < QUIET_RUNS; k++, runs++) {
 			assert_true(k < MOST_MESSAGES);
-			const bool cut = cut_once(f, &s, k, times, loss);
+			const bool cut = cut_once(f, &s, k, times, loss, times == 1 && !row_lock);
 			quiet = cut ? 0 : quiet + 1;
 			last = cut ? k : last;
 		}
@@ -100,7 +116,7 @@ static void a_second_loss_while_the_first_is_found_out_costs_no_share(void **sta
 	cut_everywhere(*state, false, 2);
 }
 
-static void a_lost_message_of_a_locked_transaction_is_noticed_by_nobody(void **state)
+static void a_lost_message_of_a_locked_transaction_costs_no_share(void **state)
 {
 	cut_everywhere(*state, true, 1);
 }
@@ -158,7 +174,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_lost_message_is_noticed_by_nobody),
 		cmocka_unit_test(a_second_loss_while_the_first_is_found_out_costs_no_share),
-		cmocka_unit_test(a_lost_message_of_a_locked_transaction_is_noticed_by_nobody),
+		cmocka_unit_test(a_lost_message_of_a_locked_transaction_costs_no_share),
 		cmocka_unit_test(the_last_answer_lost_is_known_to_the_process_after),
 	};
 
