@@ -8,8 +8,9 @@
 static const struct {
 	const char *suffix;
 	outbox_kind event;
+	bool crosses;
 } rows[QUEUE_COUNT] = {
-#define QUEUE(id, suffix, event) [QUEUE_##id] = {suffix, event},
+#define QUEUE(id, suffix, event, crosses) [QUEUE_##id] = {suffix, event, crosses},
 	QUEUE_ROWS
 #undef QUEUE
 };
@@ -46,7 +47,9 @@ err_t queue_declare_all(
 	err_t err = ERR_OK;
 	for (queue_id q = 0; q < QUEUE_COUNT && err == ERR_OK; q++)
 		err = declare(mq, conf, q, own->name);
-	for (unsigned c = 0; c < topo->cell_count && err == ERR_OK; c++)
-		err = queue_declare(mq, conf, QUEUE_INBOX, topo->cell[c].name);
+	for (unsigned c = 0; c < topo->cell_count; c++)
+		for (queue_id q = 0; q < QUEUE_COUNT && err == ERR_OK; q++)
+			if (rows[q].crosses)
+				err = queue_declare(mq, conf, q, topo->cell[c].name);
 	return err;
 }

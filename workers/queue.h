@@ -9,16 +9,21 @@
 #include "domain/topology.h"
 #include "store/mq.h"
 
-/* QUEUE(id, suffix, event kind). To `parked` RabbitMQ moves what has used up its deliveries. */
+/* QUEUE(id, suffix, event kind, crosses). Relays of other cells publish to those that cross. To
+ * `parked` RabbitMQ moves what has used up its deliveries. */
 #define QUEUE_ROWS                                                                                 \
-	QUEUE(TRANSFER, "transfer", OUTBOX_CLAIMS)                                                 \
-	QUEUE(INBOX, "inbox", OUTBOX_CLAIMS)                                                       \
-	QUEUE(REFUND, "refund", OUTBOX_REFUND)                                                     \
-	QUEUE(CALLBACK, "callback", OUTBOX_CALLBACK)                                               \
-	QUEUE(PARKED, "parked", 0)
+	QUEUE(TRANSFER, "transfer", OUTBOX_CLAIMS, false)                                          \
+	QUEUE(INBOX, "inbox", OUTBOX_CLAIMS, true)                                                 \
+	QUEUE(REFUND, "refund", OUTBOX_REFUND, false)                                              \
+	QUEUE(CALLBACK, "callback", OUTBOX_CALLBACK, false)                                        \
+	QUEUE(SUBSIDY, "subsidy", OUTBOX_SUBSIDY, false)                                           \
+	QUEUE(CREDIT, "credit", OUTBOX_CREDIT, true)                                               \
+	QUEUE(CREDITED, "credited", OUTBOX_CREDITED, true)                                         \
+	QUEUE(WITHDRAW, "withdraw", OUTBOX_WITHDRAWAL, false)                                      \
+	QUEUE(PARKED, "parked", 0, false)
 
 typedef enum {
-#define QUEUE(id, suffix, event) QUEUE_##id,
+#define QUEUE(id, suffix, event, crosses) QUEUE_##id,
 	QUEUE_ROWS
 #undef QUEUE
 		QUEUE_COUNT
@@ -31,7 +36,8 @@ outbox_kind queue_event(queue_id q);
 void queue_name(queue_id q, const char *cell, char out[QUEUE_NAME_BYTES]);
 /* With the cell's `parked`, where its messages may end. */
 err_t queue_declare(mq_t *mq, const conf_t *conf, queue_id q, const char *cell) MUST_CHECK;
-/* Everything that the relay of `own` publishes to: its own queues and every cell's inbox. */
+/* Everything that the relay of `own` publishes to: its own queues, and those of the other cells
+ * that cross. */
 err_t queue_declare_all(
 	mq_t *mq, const conf_t *conf, const topology_t *topo, const topology_cell *own) MUST_CHECK;
 

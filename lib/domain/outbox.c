@@ -33,6 +33,21 @@ static const field_row fields[] = {
 	{OUTBOX_REFUND, "no", offsetof(outbox_event, no), U64},
 	{OUTBOX_CALLBACK, "no", offsetof(outbox_event, no), U64},
 	{OUTBOX_CALLBACK, "e", offsetof(outbox_event, event_id), TEXT},
+	{OUTBOX_SUBSIDY, "no", offsetof(outbox_event, no), U64},
+	{OUTBOX_SUBSIDY, "u", offsetof(outbox_event, uid), U64},
+	{OUTBOX_SUBSIDY, "a", offsetof(outbox_event, amount_fen), I64},
+	{OUTBOX_SUBSIDY, "o", offsetof(outbox_event, out_order_no), TEXT},
+	{OUTBOX_SUBSIDY, "c", offsetof(outbox_event, campaign), U64},
+	{OUTBOX_SUBSIDY, "x", offsetof(outbox_event, expires_at_ms), U64},
+	{OUTBOX_SUBSIDY, "l", offsetof(outbox_event, lease_id), U64},
+	{OUTBOX_CREDIT, "no", offsetof(outbox_event, no), U64},
+	{OUTBOX_CREDIT, "u", offsetof(outbox_event, uid), U64},
+	{OUTBOX_CREDIT, "a", offsetof(outbox_event, amount_fen), I64},
+	{OUTBOX_CREDITED, "no", offsetof(outbox_event, no), U64},
+	{OUTBOX_WITHDRAWAL, "no", offsetof(outbox_event, no), U64},
+	{OUTBOX_CHECK, "no", offsetof(outbox_event, no), U64},
+	{OUTBOX_CHECK, "k", offsetof(outbox_event, order_kind), UINT},
+	{OUTBOX_CHECK, "d", offsetof(outbox_event, delay), UINT},
 };
 
 static bool read_field(const field_row *f, const json_t *v, outbox_event *into)

@@ -14,6 +14,14 @@ typedef enum {
 		      → <cell>.transfer of the packet's cell, <cell of u>.inbox */
 	OUTBOX_REFUND = 2,   /* [{"no":order_no}] → <cell>.refund */
 	OUTBOX_CALLBACK = 3, /* [{"no":order_no,"e":"event id"}] → <cell>.callback */
+	OUTBOX_SUBSIDY =
+		4, /* [{"no":subsidy_id,"u":uid,"a":fen,"o":"out_order_no","c":campaign,"x":expires_at,
+		      "l":lease_id}], a win of hb-rain → <cell of u>.subsidy */
+	OUTBOX_CREDIT = 5,   /* [{"no":claim_no,"u":uid,"a":fen}] → <cell of u>.credit */
+	OUTBOX_CREDITED = 6, /* [{"no":claim_no}]: it is in the wallet → <cell of no>.credited */
+	OUTBOX_WITHDRAWAL = 7, /* [{"no":order_no}] → <cell>.withdraw */
+	OUTBOX_CHECK = 8, /* [{"no":order_no,"k":finance kind,"d":delay}] → <cell>.wait<d>, and
+				  from there <cell>.check */
 } outbox_kind;
 
 /* Inside the caller's transaction. `payload` is the JSON array; numbers in it are JSON integers. */
@@ -25,10 +33,13 @@ enum { OUTBOX_EVENT_ID_BYTES = 65, OUTBOX_PAYLOAD_MAX_BYTES = 4 << 20 };
 
 typedef struct {
 	uint64_t no;
-	uint64_t packet_id, uid, sender; /* of CLAIMS, like the next two lines */
+	uint64_t packet_id, uid, sender;
 	int64_t amount_fen, claimed_at_ms;
 	unsigned packet_kind;
-	char event_id[OUTBOX_EVENT_ID_BYTES]; /* of CALLBACK */
+	char event_id[OUTBOX_EVENT_ID_BYTES];     /* of CALLBACK */
+	char out_order_no[OUTBOX_EVENT_ID_BYTES]; /* of SUBSIDY, like the next line */
+	uint64_t campaign, expires_at_ms, lease_id;
+	unsigned order_kind, delay; /* of CHECK */
 } outbox_event;
 
 typedef struct {

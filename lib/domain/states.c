@@ -48,6 +48,9 @@ static const struct {
 	[STATES_PAYMENT] = {"payment", SQL_STATES_PAYMENT, true},
 	[STATES_TRANSFER] = {"transfer", SQL_STATES_TRANSFER, true},
 	[STATES_REFUND] = {"refund", SQL_STATES_REFUND, true},
+	[STATES_SUBSIDY] = {"subsidy", SQL_STATES_SUBSIDY, true},
+	[STATES_WITHDRAWAL] = {"withdrawal", SQL_STATES_WITHDRAWAL, true},
+	[STATES_LEASE] = {"lease", SQL_STATES_LEASE, false},
 };
 
 static const char *const states_causes[] = {
@@ -55,6 +58,9 @@ static const char *const states_causes[] = {
 	[STATES_BY_CLAIM] = "claim",
 	[STATES_BY_EXPIRE] = "expiry",
 	[STATES_BY_SWEEP] = "sweep",
+	[STATES_BY_SEND] = "send",
+	[STATES_BY_CREDIT] = "credit",
+	[STATES_BY_SETTLE] = "settlement",
 };
 
 static const states_row *states_find(states_kind k, unsigned state)
@@ -96,7 +102,7 @@ err_t states_change(db_t *db, states_kind k, uint64_t id, unsigned from, unsigne
 	uint64_t rows = 0;
 	err_t e;
 
-	BUG_ON((unsigned)k >= STATES_KINDS || (unsigned)cause > STATES_BY_SWEEP);
+	BUG_ON((unsigned)k >= STATES_KINDS || (unsigned)cause > STATES_BY_SETTLE);
 	if (!states_legal(k, from, to, cause)) {
 		LOG(ERROR, "state.refused", {"kind", LOG_S(states_kinds[k].name)},
 			{"id", LOG_U(id)}, {"from", LOG_S(states_shown(k, from))},

@@ -15,3 +15,13 @@ WHERE order_no = ? AND state = ?;
 -- name: states_refund
 UPDATE refund SET state = ?, next_check_at = ?, changed_at = ?, tries = 0, stuck = 0
 WHERE order_no = ? AND state = ?;
+
+-- name: states_subsidy
+UPDATE subsidy SET state = ?, expires_at = ?, changed_at = ? WHERE subsidy_id = ? AND state = ?;
+
+-- name: states_withdrawal
+UPDATE withdrawal SET state = ?, next_check_at = ?, changed_at = ?, tries = 0, stuck = 0
+WHERE order_no = ? AND state = ?;
+
+-- name: states_lease
+UPDATE budget_lease SET state = ?, settle_at = ? WHERE lease_id = ? AND state = ?;

@@ -139,7 +139,7 @@ static void the_rows_hang_together(void **state)
 		for (size_t j = 0; j < i; j++)
 			assert_false(rows[j].kind == k && rows[j].number == rows[i].number);
 		for (unsigned to = 0; to < 256; to++)
-			for (int cause = STATES_BY_CALLBACK; cause <= STATES_BY_SWEEP; cause++)
+			for (int cause = STATES_BY_CALLBACK; cause <= STATES_BY_SETTLE; cause++)
 				leaves |= states_legal(k, rows[i].number, to, (states_cause)cause);
 		if (states_final(k, rows[i].number))
 			assert_false(leaves);

@@ -1,0 +1,38 @@
+/* ledger: double-entry books of one cell. A booking moves fen from one account to another inside
+ * the caller's transaction, once per (booking, source number) however often it is asked for. Rows
+ * of ledger.def say which accounts and bookings there are. Threads: all safe. */
+#ifndef HB_DOMAIN_LEDGER_H
+#define HB_DOMAIN_LEDGER_H
+
+#include "store/db.h"
+
+typedef enum {
+#define ACCOUNT(name, number, shown, kept, owner, help) LEDGER_##name = number,
+#define BOOKING(name, number, shown, source, from, to)
+#include "domain/ledger.def"
+#undef ACCOUNT
+#undef BOOKING
+} ledger_account;
+
+typedef enum {
+#define ACCOUNT(name, number, shown, kept, owner, help)
+#define BOOKING(name, number, shown, source, from, to) LEDGER_BY_##name = number,
+#include "domain/ledger.def"
+#undef ACCOUNT
+#undef BOOKING
+} ledger_booking;
+
+/* Books `fen` (> 0) of `kind` under source_no from the account of from_owner to that of to_owner.
+ * *booked is false when that very booking was there already, and nothing is changed then.
+ * ERR_BALANCE_TOO_LOW when a kept account would fall below zero (the transaction stays usable and
+ * nothing was booked); ERR_ORDER_CONFLICT when it was booked with another amount or owners. */
+err_t ledger_book(db_t *db, ledger_booking kind, uint64_t source_no, uint64_t from_owner,
+	uint64_t to_owner, int64_t fen, int64_t now_ms, bool *booked) MUST_CHECK;
+
+/* The kept balance; 0 for an account that has never been booked on. */
+err_t ledger_balance(db_t *db, ledger_account kind, uint64_t owner, int64_t *fen) MUST_CHECK;
+
+const char *ledger_account_name(unsigned account); /* "wallet"; "?" for an unknown number */
+const char *ledger_booking_name(unsigned kind);    /* "spend"; "?" for an unknown number */
+
+#endif

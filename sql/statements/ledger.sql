@@ -1,0 +1,20 @@
+-- The books: lib/domain/ledger.c.
+
+-- name: ledger_add
+INSERT INTO ledger (kind, source_no, leg, account, owner, amount, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: ledger_find
+SELECT owner, amount FROM ledger WHERE kind = ? AND source_no = ? ORDER BY leg;
+
+-- The first leg of a booking that this very transaction began and that its account cannot bear.
+-- name: ledger_undo
+DELETE FROM ledger WHERE kind = ? AND source_no = ?;
+
+-- name: ledger_take
+UPDATE account SET balance = balance - ? WHERE kind = ? AND owner = ? AND balance >= ?;
+
+-- name: ledger_give
+INSERT INTO account (kind, owner, balance) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE balance = balance + VALUES(balance);
+
+-- name: ledger_balance
+SELECT balance FROM account WHERE kind = ? AND owner = ?;
