@@ -157,7 +157,9 @@ uint64_t fixture_packet_new(claim_fixture *f, const fixture_packet *p)
 	for (size_t i = 0; i < sizeof(sealed); i++)
 		sprintf(hex + 2 * i, "%02x", sealed[i]);
 	fixture_run(f,
-		"INSERT INTO packet VALUES (%" PRIu64
+		"INSERT INTO packet (packet_id, sender, kind, split, scope, state, count, "
+		"remaining_count, total, remaining, created_at, expires_at, seed_id, seed, nonce, "
+		"commitment, greeting, video_id) VALUES (%" PRIu64
 		",%d,1,%d,%d,%u,%u,%u,%lld,%lld,%lld,%lld,%" PRIu64
 		",x'%s','nonce',REPEAT('c',32),'',NULL)",
 		id, FIXTURE_SENDER, SPLIT_LUCKY, p->scope ? (int)p->scope : PACKET_PUBLIC,

@@ -344,7 +344,8 @@ static void the_walk_over_expired_packets_passes_each_once(void **state)
 		cell_db_run(db,
 			"INSERT INTO packet SELECT packet_id + %d, sender, kind, split, scope, "
 			"state, count, remaining_count, total, remaining, created_at, 5000 + %d, "
-			"seed_id, seed, nonce, commitment, greeting, video_id FROM packet WHERE "
+			"seed_id, seed, nonce, commitment, greeting, video_id, campaign FROM "
+			"packet WHERE "
 			"packet_id = %d",
 			i * 100000, i / 2, PACKET);
 	do {

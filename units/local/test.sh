@@ -4,6 +4,7 @@
 # The last line is the sum: "N passed, N failed[, N skipped]".
 
 TEST_NAME=${HB_TEST_NAME:-test}
+TEST_BASES='19000 27000 29000 31000'
 TEST_BASE=${HB_TEST_BASE:-19000}
 TEST_LOGS=${HB_TEST_LOGS:-$ROOT/.hb/test-logs}
 PASSED=0
@@ -16,20 +17,37 @@ count() {
 	say "$1: $2 passed, $3 failed, $4 skipped"
 }
 
-# cannot PHASE WHY: the phase could not run.
+# cannot PHASE WHY [LOG]: the phase could not run; the log's end is shown, because a machine of CI is gone afterwards.
 cannot() {
-	say "$1: $2 (log: $TEST_LOGS/$1.log)"
+	local log=${3:-$TEST_LOGS/$1.log}
+	say "$1: $2 (log: $log)"
+	tail -n 20 "$log" 2>/dev/null || true
 	count "$1" 0 1 0
 }
+
+no_stack() { cannot "$1" "the stack did not come up" "$TEST_LOGS/stack.log"; }
 
 test_dev() { HB_NAME=$TEST_NAME HB_BASE=$TEST_BASE HB_BUILD=$BUILD HB_CONFIG_TEMPLATE=$ROOT/tests/integration/hongbao.cfg.in "$ROOT/dev" "$@"; }
 
 test_port() { awk -F'\t' -v name="$1" -v base="$TEST_BASE" '$1 == name { print base + $2 }' "$LOCAL/ports.tsv"; }
 
+# Unless HB_TEST_BASE says which ports to use, those of another program on this machine are kept clear of.
+test_base() {
+	local base
+	[ -z "${HB_TEST_BASE:-}" ] || return 0
+	for base in $TEST_BASES; do
+		if [ -z "$(BASE=$base ports_taken)" ]; then
+			TEST_BASE=$base
+			return 0
+		fi
+	done
+}
+
 # The stack of the tests, fresh once per run.
 test_stack() {
 	[ -z "${TEST_STACK_UP:-}" ] || return 0
 	test_dev down --wipe >"$TEST_LOGS/stack.log" 2>&1 || true
+	test_base
 	test_dev up >>"$TEST_LOGS/stack.log" 2>&1 || return 1
 	TEST_STACK_UP=yes
 }
@@ -73,7 +91,7 @@ test_server() {
 		cannot server "the programs do not build"
 		return
 	fi
-	test_stack || { cannot server "the stack did not come up: $TEST_LOGS/stack.log" && return; }
+	test_stack || { no_stack server && return; }
 	for program in $programs; do
 		status=0
 		server_program "$program" >"$log.one" 2>&1 || status=$?
@@ -90,7 +108,7 @@ junit_number() { sed -nE "s/.*<testsuite [^>]*\\b$2=\"([0-9]+)\".*/\\1/p" "$1" |
 
 test_integration() {
 	local log=$TEST_LOGS/integration.log xml=$TEST_LOGS/integration.xml total failures errors skipped
-	test_stack || { cannot integration "the stack did not come up: $TEST_LOGS/stack.log" && return; }
+	test_stack || { no_stack integration && return; }
 	rm -f "$xml"
 	HB_TEST_STACK=$ROOT/.hb/$TEST_NAME HB_TEST_BUILD=$BUILD /usr/bin/python3 -m pytest -q -p no:cacheprovider \
 		--junitxml="$xml" "$ROOT/tests/integration" >"$log" 2>&1 || true
@@ -112,7 +130,7 @@ test_browser() {
 		say "browser: none"
 		return
 	fi
-	test_stack || { cannot browser "the stack did not come up: $TEST_LOGS/stack.log" && return; }
+	test_stack || { no_stack browser && return; }
 	if ! (cd "$folder" && npm ci --no-audit --no-fund) >"$log" 2>&1; then
 		cannot browser "npm ci failed"
 		return
