@@ -79,6 +79,8 @@ typedef struct {
 /* The most urgent events that are due; *next_ms: wall time of the next that is not, 0 for none. */
 err_t book_events_due(
 	book_t *b, book_event *out, unsigned room, unsigned *count, int64_t *next_ms) MUST_CHECK;
+/* *delivered: a callback about the order has had its 204. */
+err_t book_event_delivered(book_t *b, uint64_t order_no, bool *delivered) MUST_CHECK;
 /* Notes what became of deliveries; failed ones are due again later, at growing intervals. */
 err_t book_events_tried(book_t *b, const book_delivery *d, unsigned count) MUST_CHECK;
 

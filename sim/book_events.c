@@ -81,6 +81,28 @@ err_t book_events_due(book_t *b, book_event *out, unsigned room, unsigned *count
 	return err;
 }
 
+typedef struct {
+	uint64_t order_no;
+	int64_t count;
+} delivered_run;
+
+static err_t delivered_job(vault_conn *c, int64_t now_ms, void *arg)
+{
+	delivered_run *r = arg;
+	(void)now_ms;
+	sqlite3_stmt *s = vault_stmt(c, SQL_EVENT_DELIVERED);
+	bind_u64(s, 1, r->order_no);
+	return read_number(s, &r->count);
+}
+
+err_t book_event_delivered(book_t *b, uint64_t order_no, bool *delivered)
+{
+	delivered_run r = {.order_no = order_no};
+	err_t err = vault_read(b->vault, delivered_job, &r);
+	*delivered = r.count > 0;
+	return err;
+}
+
 static err_t tried_one(vault_conn *c, const book_delivery *d, int64_t now_ms)
 {
 	bool row;

@@ -102,20 +102,31 @@ static uint64_t count_asked(faults_t *f, faults_knob knob, uint64_t order_no)
 	return a->times++;
 }
 
-bool faults_hit(faults_t *f, finance_kind kind, faults_knob knob, uint64_t order_no)
+static bool roll(faults_t *f, finance_kind kind, faults_knob knob, uint64_t order_no, bool counted)
 {
 	pthread_mutex_lock(&f->lock);
 	int64_t percent = f->value[kind][knob];
 	bool hit = percent >= 100;
 	if (percent > 0 && percent < 100) {
-		uint64_t about[] = {f->seed, knob, order_no, count_asked(f, knob, order_no)}, roll;
+		uint64_t times = counted ? count_asked(f, knob, order_no) : 0, dice;
+		uint64_t about[] = {f->seed, knob, order_no, times};
 		uint8_t hash[32];
 		keys_sha256(about, sizeof about, hash);
-		memcpy(&roll, hash, sizeof roll);
-		hit = roll % 100 < (uint64_t)percent;
+		memcpy(&dice, hash, sizeof dice);
+		hit = dice % 100 < (uint64_t)percent;
 	}
 	pthread_mutex_unlock(&f->lock);
 	return hit;
+}
+
+bool faults_hit(faults_t *f, finance_kind kind, faults_knob knob, uint64_t order_no)
+{
+	return roll(f, kind, knob, order_no, true);
+}
+
+bool faults_marks(faults_t *f, finance_kind kind, faults_knob knob, uint64_t order_no)
+{
+	return roll(f, kind, knob, order_no, false);
 }
 
 static err_t put(int64_t value[KINDS][FAULTS_KNOBS], const char *kind, const char *knob, int64_t v,

@@ -22,6 +22,9 @@ void faults_free(faults_t **f);
 int64_t faults_get(faults_t *f, finance_kind kind, faults_knob knob);
 /* Rolls a "%" knob for this order. */
 bool faults_hit(faults_t *f, finance_kind kind, faults_knob knob, uint64_t order_no);
+/* The same without the count of earlier rolls: what it says of an order it says again, as long as
+ * seed and knob stay. Of a statement, which is not another one when it is asked for twice. */
+bool faults_marks(faults_t *f, finance_kind kind, faults_knob knob, uint64_t order_no);
 
 /* {"seed": 7, "reset": true, "transfer": {"refuse": 10}, "all": {"outage": 5}}: all or nothing.
  * ERR_INVALID_JSON or ERR_INVALID_FIELD with the reason in `why`. */

@@ -393,6 +393,27 @@ static void callbacks_are_dropped_and_doubled_on_demand(void **state)
 	assert_int_equal(due(e, &next_ms), 0);
 }
 
+static bool delivered(uint64_t order_no)
+{
+	bool yes;
+	assert_int_equal(book_event_delivered(book, order_no, &yes), ERR_OK);
+	return yes;
+}
+
+static void a_callback_counts_as_delivered_from_its_204_on(void **state)
+{
+	(void)state;
+	assert_false(delivered(1001));
+	paid(1001, 7, 500);
+	paid(1002, 7, 500);
+	assert_false(delivered(1001));
+	tried("1001-done", false);
+	assert_false(delivered(1001));
+	tried("1001-done", true);
+	assert_true(delivered(1001));
+	assert_false(delivered(1002));
+}
+
 #define WITH_BOOK(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -412,6 +433,7 @@ int main(void)
 		WITH_BOOK(books_outlive_the_program),
 		WITH_BOOK(statement_and_account_show_every_entry),
 		WITH_BOOK(callback_is_due_until_it_is_delivered),
+		WITH_BOOK(a_callback_counts_as_delivered_from_its_204_on),
 		WITH_BOOK(callbacks_are_dropped_and_doubled_on_demand),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

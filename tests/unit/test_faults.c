@@ -56,6 +56,26 @@ static void an_order_is_not_struck_for_ever(void **state)
 	faults_free(&f);
 }
 
+static void a_mark_says_the_same_however_often_it_is_asked(void **state)
+{
+	faults_t *f = faults_new(1);
+	char why[128];
+	unsigned marked = 0;
+	(void)state;
+	assert_int_equal(faults_set(f, "refund.statement_missing=30", why), ERR_OK);
+	for (unsigned i = 0; i < ORDERS; i++) {
+		bool first = faults_marks(f, FINANCE_REFUND, FAULTS_STATEMENT_MISSING, FIRST + i);
+		marked += first;
+		for (unsigned again = 0; again < 5; again++)
+			assert_int_equal(faults_marks(f, FINANCE_REFUND, FAULTS_STATEMENT_MISSING,
+						 FIRST + i),
+				first);
+		assert_false(faults_marks(f, FINANCE_REFUND, FAULTS_STATEMENT_TWICE, FIRST + i));
+	}
+	assert_in_range(marked, ORDERS * 25 / 100, ORDERS * 35 / 100);
+	faults_free(&f);
+}
+
 static void seed_in_the_change_starts_over(void **state)
 {
 	static char one[ORDERS], two[ORDERS];
@@ -127,6 +147,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(probability_is_kept_and_the_seed_repeats_it),
 		cmocka_unit_test(an_order_is_not_struck_for_ever),
+		cmocka_unit_test(a_mark_says_the_same_however_often_it_is_asked),
 		cmocka_unit_test(seed_in_the_change_starts_over),
 		cmocka_unit_test(reset_brings_back_the_defaults),
 		cmocka_unit_test(a_bad_change_changes_nothing),
