@@ -2,10 +2,10 @@
 #include "tests/unit/cell_db.h"
 
 #include "tests/unit/server_tests.h"
+#include <glob.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { TEXT_BYTES = 65536 };
 
@@ -17,19 +17,26 @@ static void must(err_t err, const char *what)
 	exit(99);
 }
 
-static void read_migration(char text[TEXT_BYTES])
+/* All migrations, in the order of their numbers. */
+static void migrate(db_t *db)
 {
-	FILE *f = fopen(HB_SRCDIR "/sql/migrations/001_first.sql", "r");
-	size_t n = f ? fread(text, 1, TEXT_BYTES - 1, f) : 0;
-	if (!f || !feof(f))
-		must(ERR_NOT_FOUND, "sql/migrations/001_first.sql");
-	fclose(f);
-	text[n] = 0;
+	static char text[TEXT_BYTES];
+	glob_t files;
+	if (glob(HB_SRCDIR "/sql/migrations/*.sql", 0, NULL, &files) != 0)
+		must(ERR_NOT_FOUND, "sql/migrations");
+	for (size_t i = 0; i < files.gl_pathc; i++) {
+		FILE *f = fopen(files.gl_pathv[i], "r");
+		size_t n = f ? fread(text, 1, TEXT_BYTES, f) : 0;
+		if (!f || !feof(f))
+			must(ERR_NOT_FOUND, files.gl_pathv[i]);
+		fclose(f);
+		must(db_script(db, text, n, NULL, NULL), files.gl_pathv[i]);
+	}
+	globfree(&files);
 }
 
 void cell_db_make(const char *name, db_target *out)
 {
-	static char schema[TEXT_BYTES];
 	server_address a;
 	db_t *db;
 	server_from_env("HB_TEST_MYSQL", true, &a);
@@ -43,8 +50,7 @@ void cell_db_make(const char *name, db_target *out)
 	db_close(&db);
 	snprintf(t.database, sizeof t.database, "%s", name);
 	must(db_open(&t, &db), "connecting");
-	read_migration(schema);
-	must(db_script(db, schema, strlen(schema), NULL, NULL), "migration");
+	migrate(db);
 	cell_db_run(db, "INSERT INTO cell_epoch VALUES (1, 'A', 1)");
 	db_close(&db);
 	t.epoch = 1;
