@@ -14,7 +14,6 @@
 
 enum {
 	GROUP_PACKETS = 32,     /* expired in one transaction */
-	LEASE_MS = 60000,       /* of a batch of orders */
 	UNAVAILABLE_IN_ROW = 3, /* then finance is left alone until the next round */
 };
 enum { SWEPT_PACKET, SWEPT_PAYMENT, SWEPT_TRANSFER, SWEPT_REFUND };
@@ -133,12 +132,13 @@ static err_t check_batch(sweep *s, unsigned due, size_t count, int64_t until_ms)
 static err_t sweep_orders(sweep *s, unsigned due)
 {
 	size_t count = s->batch;
+	int64_t lease_ms = conf_i(s->w->p->conf, CONF_SWEEP_LEASE_MS);
 	err_t err = ERR_OK;
 	while (err == ERR_OK && count == s->batch && !life_stopping()) {
 		/* Half of the lease is for the call that is running when the time is over. */
-		int64_t until_ms = clk_mono_ms() + LEASE_MS / 2;
+		int64_t until_ms = clk_mono_ms() + lease_ms / 2;
 		err = orders_take_due(&s->w->desk, dues[due].kind, dues[due].state, s->batch,
-			clk_wall_ms() + LEASE_MS, s->no, &count);
+			clk_wall_ms() + lease_ms, s->no, &count);
 		if (err == ERR_OK)
 			err = check_batch(s, due, count, until_ms);
 	}

@@ -1,0 +1,89 @@
+"""kill -9 of workers, RabbitMQ and hb-core while orders are under way; in some runs a queue vanishes under its relay."""
+import os
+import signal
+import subprocess
+import time
+
+import hb
+
+CORES = ('A-core-1', 'A-core-2', 'B-core-1', 'B-core-2')
+BACK_S = 30
+# Claims whose message has left the outbox and has not become a transfer: it is in the queue or in a consumer's hand.
+UNDER_WAY = """SELECT COUNT(*) FROM claim c LEFT JOIN transfer t ON t.order_no = c.claim_no WHERE t.order_no IS NULL AND c.claim_no NOT IN
+    (SELECT j.no FROM outbox o, JSON_TABLE(o.payload, '$[*]' COLUMNS (no BIGINT UNSIGNED PATH '$.no')) j WHERE o.kind = 1)"""
+
+
+class StackLost(Exception):
+    """The stack does not come back: a failure of the campaign, not of a seed."""
+
+
+def workers(stack):
+    return sorted(s.name for s in (stack.folder / 'sv').iterdir() if '-worker-' in s.name and not s.name.endswith('-heartbeat'))
+
+
+def all_run(stack):
+    end = time.monotonic() + BACK_S * hb.SLOW
+    for service in (stack.folder / 'sv').iterdir():
+        if (service / 'down').exists():  # as someone wants it
+            continue
+        while not stack.pid(service.name):
+            if time.monotonic() > end:
+                raise StackLost(f'{service.name} does not come back')
+            time.sleep(0.05)
+
+
+def rabbitmqctl(stack, *words):
+    text = f". '{stack.folder}/etc/env' && HOME=$S/data/rabbitmq exec /usr/lib/rabbitmq/bin/rabbitmqctl -q \"$@\""
+    return subprocess.run(['/bin/bash', '-c', text, 'rabbitmqctl', *words], capture_output=True, text=True, timeout=60).stdout
+
+
+class Killer:
+    def __init__(self, stack, rng, seconds):
+        self.stack, self.killed, self.trouble = stack, [], []
+        names = workers(stack)
+        victims = rng.sample(names, 3) + [rng.choice([n for n in names if n.endswith('-transfer')])] + rng.sample(CORES, 2)
+        rng.shuffle(victims)
+        self.vanishes = rng.choice((None, None, 'A', 'B'))
+        if not self.vanishes:
+            victims.insert(rng.randint(1, 4), 'rabbitmq')
+        self.plan = sorted((rng.uniform(0.5, seconds), v) for v in victims)
+
+    def run(self):
+        began = time.monotonic()
+        for at, victim in self.plan:
+            time.sleep(max(0.0, began + at - time.monotonic()))
+            pid = self.stack.pid(victim)
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+                self.killed.append(victim)
+            if self.vanishes and len(self.killed) == 3:
+                self.vanish(self.vanishes)
+                self.vanishes = None
+
+    def vanish(self, cell):
+        """A queue in which nothing is goes away while its consumer is down; its relay must notice that nobody takes what it sends."""
+        relay, consumer, queue = f'{cell}-worker-relay', f'{cell}-worker-transfer', f'{cell}.transfer'
+        pid = self.stack.pid(relay)
+        if not pid:
+            return
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            end = time.monotonic() + 8
+            while self.stack.rows(cell, UNDER_WAY)[0][0]:  # RabbitMQ's own counts are seconds old
+                time.sleep(0.1)
+                if time.monotonic() > end:
+                    return
+            self.stack.sv('down', consumer)
+            rabbitmqctl(self.stack, '-p', 'hongbao', 'delete_queue', queue)
+            os.kill(pid, signal.SIGCONT)
+            self.killed.append(f'queue:{queue}')
+            failed = self.stack.metric('hb_outbox_failed_total')
+            end = time.monotonic() + 2
+            while self.stack.metric('hb_outbox_failed_total') == failed and time.monotonic() < end:
+                time.sleep(0.05)
+        finally:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+            self.stack.sv('up', consumer)
