@@ -7,6 +7,8 @@
 err_t callback_handle(worker_t *w, const outbox_events *events)
 {
 	err_t err = ERR_OK;
+	if (!conf_b(w->p->conf, CONF_ORDER_BY_CALLBACK))
+		return ERR_OK;
 	for (size_t i = 0; i < events->count && err == ERR_OK; i++)
 		err = orders_event_handle(
 			&w->desk, events->event[i].no, events->event[i].event_id, clk_wall_ms());

@@ -20,15 +20,20 @@ static const struct {
 	queue_id queue;
 	route_by by;
 	unsigned per_message;
+	unsigned delay; /* only events of this delay; 0: all */
 } routes[] = {
-	{OUTBOX_CLAIMS, QUEUE_TRANSFER, BY_NUMBER, 1},
-	{OUTBOX_CLAIMS, QUEUE_INBOX, BY_USER, EXPAND_INBOX_EVENTS},
-	{OUTBOX_REFUND, QUEUE_REFUND, BY_NUMBER, 1},
-	{OUTBOX_CALLBACK, QUEUE_CALLBACK, BY_NUMBER, 1},
-	{OUTBOX_SUBSIDY, QUEUE_SUBSIDY, BY_USER, 1},
-	{OUTBOX_CREDIT, QUEUE_CREDIT, BY_USER, EXPAND_INBOX_EVENTS},
-	{OUTBOX_CREDITED, QUEUE_CREDITED, BY_NUMBER, EXPAND_INBOX_EVENTS},
-	{OUTBOX_WITHDRAWAL, QUEUE_WITHDRAW, BY_NUMBER, 1},
+	{OUTBOX_CLAIMS, QUEUE_TRANSFER, BY_NUMBER, 1, 0},
+	{OUTBOX_CLAIMS, QUEUE_INBOX, BY_USER, EXPAND_INBOX_EVENTS, 0},
+	{OUTBOX_REFUND, QUEUE_REFUND, BY_NUMBER, 1, 0},
+	{OUTBOX_CALLBACK, QUEUE_CALLBACK, BY_NUMBER, 1, 0},
+	{OUTBOX_SUBSIDY, QUEUE_SUBSIDY, BY_USER, 1, 0},
+	{OUTBOX_CREDIT, QUEUE_CREDIT, BY_USER, EXPAND_INBOX_EVENTS, 0},
+	{OUTBOX_CREDITED, QUEUE_CREDITED, BY_NUMBER, EXPAND_INBOX_EVENTS, 0},
+	{OUTBOX_WITHDRAWAL, QUEUE_WITHDRAW, BY_NUMBER, 1, 0},
+	{OUTBOX_CHECK, QUEUE_WAIT1, BY_NUMBER, 1, 1},
+	{OUTBOX_CHECK, QUEUE_WAIT2, BY_NUMBER, 1, 2},
+	{OUTBOX_CHECK, QUEUE_WAIT3, BY_NUMBER, 1, 3},
+	{OUTBOX_CHECK, QUEUE_WAIT4, BY_NUMBER, 1, 4},
 };
 
 struct expand {
@@ -94,6 +99,7 @@ typedef struct {
 	const char *text;
 	size_t len;
 	int8_t cell_of_number, cell_of_user;
+	unsigned delay;
 } piece;
 
 static err_t cut(expand_t *x, const outbox_events *e, piece *out)
@@ -105,7 +111,7 @@ static err_t cut(expand_t *x, const outbox_events *e, piece *out)
 			return ERR_INVALID_JSON;
 		out[i] = (piece){arena_strndup(x->arena, text, n), n,
 			x->topo->slot_cell[numbers_slot(e->event[i].no)],
-			x->topo->slot_cell[numbers_slot(e->event[i].uid)]};
+			x->topo->slot_cell[numbers_slot(e->event[i].uid)], e->event[i].delay};
 	}
 	return ERR_OK;
 }
@@ -120,7 +126,7 @@ static bool gather(expand_t *x, unsigned row, unsigned route, int cell, const pi
 	for (; *at < count && n < routes[route].per_message; ++*at) {
 		const piece *one = &p[*at];
 		int to = routes[route].by == BY_USER ? one->cell_of_user : one->cell_of_number;
-		if (to != cell)
+		if (to != cell || (routes[route].delay && one->delay != routes[route].delay))
 			continue;
 		taken[n++] = one;
 		len += one->len + 1;

@@ -25,6 +25,7 @@ static const role_row roles[] = {
 	CONSUMER(transfer, TRANSFER, true, "pays claims through finance"),
 	CONSUMER(refund, REFUND, true, "gives refunds to finance"),
 	CONSUMER(callback, CALLBACK, false, "applies what finance called back"),
+	CONSUMER(check, CHECK, true, "asks finance about orders that have waited"),
 	CONSUMER(inbox, INBOX, false, "fills the lists of received envelopes"),
 	LOOP(sweep, true, "expires packets, pushes orders that are due"),
 	LOOP(heartbeat, false, "writes the cell's heartbeat row"),

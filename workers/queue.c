@@ -9,10 +9,13 @@ static const struct {
 	const char *suffix;
 	outbox_kind event;
 	bool crosses;
+	int64_t wait_ms; /* of those that only delay */
 } rows[QUEUE_COUNT] = {
-#define QUEUE(id, suffix, event, crosses) [QUEUE_##id] = {suffix, event, crosses},
-	QUEUE_ROWS
+#define QUEUE(id, suffix, event, crosses) [QUEUE_##id] = {suffix, event, crosses, 0},
+#define WAIT(id, suffix, seconds) [QUEUE_##id] = {suffix, OUTBOX_CHECK, false, 1000 * (seconds)},
+	QUEUE_ROWS QUEUE_WAITS
 #undef QUEUE
+#undef WAIT
 };
 
 outbox_kind queue_event(queue_id q)
@@ -30,9 +33,13 @@ void queue_name(queue_id q, const char *cell, char out[QUEUE_NAME_BYTES])
 
 static err_t declare(mq_t *mq, const conf_t *conf, queue_id q, const char *cell)
 {
-	char name[QUEUE_NAME_BYTES];
+	char name[QUEUE_NAME_BYTES], check[QUEUE_NAME_BYTES];
+	int64_t max_length = conf_i(conf, CONF_MQ_MAX_LENGTH);
 	queue_name(q, cell, name);
-	return mq_declare(mq, name, conf_i(conf, CONF_MQ_MAX_LENGTH), QUEUE_DELIVERIES);
+	if (rows[q].wait_ms == 0)
+		return mq_declare(mq, name, max_length, QUEUE_DELIVERIES);
+	queue_name(QUEUE_CHECK, cell, check);
+	return mq_declare_wait(mq, name, max_length, rows[q].wait_ms, check);
 }
 
 err_t queue_declare(mq_t *mq, const conf_t *conf, queue_id q, const char *cell)

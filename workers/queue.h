@@ -20,12 +20,23 @@
 	QUEUE(CREDIT, "credit", OUTBOX_CREDIT, true)                                               \
 	QUEUE(CREDITED, "credited", OUTBOX_CREDITED, true)                                         \
 	QUEUE(WITHDRAW, "withdraw", OUTBOX_WITHDRAWAL, false)                                      \
+	QUEUE(CHECK, "check", OUTBOX_CHECK, false)                                                 \
 	QUEUE(PARKED, "parked", 0, false)
+
+/* WAIT(id, suffix, seconds): a message waits so long and then goes on to `check`. Nobody consumes
+ * them. One queue for each delay, because time only runs out at the head of a queue. */
+#define QUEUE_WAITS                                                                                \
+	WAIT(WAIT1, "wait1", 2)                                                                    \
+	WAIT(WAIT2, "wait2", 10)                                                                   \
+	WAIT(WAIT3, "wait3", 60)                                                                   \
+	WAIT(WAIT4, "wait4", 300)
 
 typedef enum {
 #define QUEUE(id, suffix, event, crosses) QUEUE_##id,
-	QUEUE_ROWS
+#define WAIT(id, suffix, seconds) QUEUE_##id,
+	QUEUE_ROWS QUEUE_WAITS
 #undef QUEUE
+#undef WAIT
 		QUEUE_COUNT
 } queue_id;
 

@@ -8,6 +8,10 @@ err_t role_transact(worker_t *w, db_tx_fn fn, void *ctx)
 
 err_t role_submit(worker_t *w, finance_kind kind, uint64_t order_no)
 {
-	err_t err = orders_submit(&w->desk, kind, order_no);
+	return role_left_to_others(orders_submit(&w->desk, kind, order_no));
+}
+
+err_t role_left_to_others(err_t err)
+{
 	return err == ERR_FINANCE_UNAVAILABLE || err == ERR_ORDER_CONFLICT ? ERR_OK : err;
 }

@@ -42,11 +42,14 @@ void heartbeat_run(worker_t *w);
 err_t transfer_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t refund_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t callback_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
+err_t check_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t inbox_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 
 /* A transaction with the configured number of tries. */
 err_t role_transact(worker_t *w, db_tx_fn fn, void *ctx) MUST_CHECK;
 /* orders_submit, after whose failure at finance the order is left to callback, check and sweep. */
 err_t role_submit(worker_t *w, finance_kind kind, uint64_t order_no) MUST_CHECK;
+/* ERR_OK for what finance caused: the order's row is there, and its next check has been arranged. */
+err_t role_left_to_others(err_t err) MUST_CHECK;
 
 #endif

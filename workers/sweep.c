@@ -148,7 +148,8 @@ static err_t sweep_orders(sweep *s, unsigned due)
 static err_t sweep_round(sweep *s)
 {
 	err_t first = sweep_packets(s);
-	for (unsigned i = 0; i < sizeof dues / sizeof *dues && !life_stopping(); i++) {
+	bool orders = conf_b(s->w->p->conf, CONF_ORDER_BY_SWEEP);
+	for (unsigned i = 0; orders && i < sizeof dues / sizeof *dues && !life_stopping(); i++) {
 		err_t err = sweep_orders(s, i);
 		if (first == ERR_OK)
 			first = err;

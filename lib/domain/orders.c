@@ -8,6 +8,7 @@
 #include "base/keys.h"
 #include "base/logger.h"
 #include "base/metrics.h"
+#include "domain/check.h"
 #include "domain/id_array.h"
 #include "domain/outbox.h"
 #include "domain/payment.h"
@@ -181,6 +182,7 @@ typedef struct {
 	const finance_answer *a; /* NULL: no word came */
 	int64_t next_check_at_ms;
 	bool checked; /* count a try if the order stays as it is */
+	bool again;   /* have it checked later if it stays as it is */
 	bool stuck;
 	uint64_t tried; /* out: rows that were still as `row` says */
 } word;
@@ -188,22 +190,46 @@ typedef struct {
 static err_t word_apply(db_t *db, void *ctx)
 {
 	word *w = ctx;
-	const kind_row *k = kind_find(w->row->kind);
+	const orders_row *row = w->row;
+	const kind_row *k = kind_find(row->kind);
+	int64_t now_ms = clk_wall_ms();
+	bool stays = w->again;
 	err_t err = ERR_OK;
 	w->tried = 0;
 	if (w->a)
-		err = k->apply(db, w->row->order_no, w->a, w->d->conf, clk_wall_ms());
-	if (err == ERR_OK && w->checked)
+		err = k->apply(db, row->order_no, w->a, w->d->conf, now_ms);
+	if (err == ERR_OK && w->checked) {
 		err = db_exec(db, k->try_,
-			DB_ARGS(db_u(w->stuck), db_i(w->next_check_at_ms), db_u(w->row->order_no),
-				db_u(w->row->state)),
+			DB_ARGS(db_u(w->stuck), db_i(w->next_check_at_ms), db_u(row->order_no),
+				db_u(row->state)),
 			&w->tried);
+		stays = w->tried > 0;
+	}
+	if (err == ERR_OK && stays)
+		err = check_add(db, row->kind, row->order_no, row->tries + (w->tried > 0), now_ms);
 	return err;
 }
 
 static err_t transact(const orders_desk *d, db_tx_fn fn, void *ctx)
 {
 	return db_transact(d->db, (unsigned)conf_i(d->conf, CONF_DB_TX_TRIES), fn, ctx);
+}
+
+static bool finances_fault(err_t e)
+{
+	return e == ERR_FINANCE_UNAVAILABLE || e == ERR_ORDER_CONFLICT;
+}
+
+/* A word that contradicts the order is rolled back; the try counts all the same, and *said tells. */
+static err_t apply_or_count(word *w, err_t *said)
+{
+	err_t err = transact(w->d, word_apply, w);
+	if (!w->a || err != ERR_ORDER_CONFLICT)
+		return err;
+	*said = err;
+	w->a = NULL;
+	w->again = !w->checked;
+	return transact(w->d, word_apply, w);
 }
 
 err_t orders_submit(const orders_desk *d, finance_kind kind, uint64_t order_no)
@@ -215,11 +241,15 @@ err_t orders_submit(const orders_desk *d, finance_kind kind, uint64_t order_no)
 	err_t err = load(d, kind, order_no, &row);
 	if (err != ERR_OK || row.state != k->pending)
 		return err;
-	err = submit(d, &row, &a);
-	if (err != ERR_OK)
-		return err;
-	word w = {.d = d, .row = &row, .a = &a};
-	return transact(d, word_apply, &w);
+	err_t said = submit(d, &row, &a);
+	if (said != ERR_OK && !finances_fault(said))
+		return said;
+	word w = {.d = d,
+		.row = &row,
+		.a = said == ERR_OK ? &a : NULL,
+		.again = said != ERR_OK || a.outcome == FINANCE_PENDING};
+	err = apply_or_count(&w, &said);
+	return err != ERR_OK ? err : said;
 }
 
 /* A payment is closed here first, so that nobody is sent to its cashier any more, then at finance.
@@ -256,22 +286,21 @@ static err_t ask(const orders_desk *d, const kind_row *k, orders_row *row, finan
 	return err;
 }
 
-static bool finances_fault(err_t e)
+err_t orders_check(const orders_desk *d, finance_kind kind, uint64_t order_no)
 {
-	return e == ERR_FINANCE_UNAVAILABLE || e == ERR_ORDER_CONFLICT;
+	return orders_check_nth(d, kind, order_no, UINT64_MAX);
 }
 
-err_t orders_check(const orders_desk *d, finance_kind kind, uint64_t order_no)
+err_t orders_check_nth(const orders_desk *d, finance_kind kind, uint64_t order_no, uint64_t nth)
 {
 	const kind_row *k = kind_find(kind);
 	orders_row row;
 	finance_answer a;
-	BUG_ON(!k);
-	err_t err = load(d, kind, order_no, &row);
+	err_t err = k ? load(d, kind, order_no, &row) : ERR_NOT_FOUND;
 	if (err != ERR_OK)
 		return err;
 	bool closing = kind == FINANCE_PAYMENT && row.state == STATES_PAYMENT_CLOSING;
-	if (row.state != k->pending && !closing)
+	if ((row.state != k->pending && !closing) || !check_current(nth, row.tries))
 		return ERR_OK;
 	err_t said = ask(d, k, &row, &a);
 	if (said != ERR_OK && !finances_fault(said))
@@ -288,12 +317,7 @@ err_t orders_check(const orders_desk *d, finance_kind kind, uint64_t order_no)
 			 (row.stuck || row.tries + 1 >= conf_i(d->conf, CONF_ORDER_STUCK_TRIES))};
 	if (waits && w.next_check_at_ms > row.expires_at_ms)
 		w.next_check_at_ms = row.expires_at_ms;
-	err = transact(d, word_apply, &w);
-	if (w.a && err == ERR_ORDER_CONFLICT) { /* rolled back; the try counts all the same */
-		said = err;
-		w.a = NULL;
-		err = transact(d, word_apply, &w);
-	}
+	err = apply_or_count(&w, &said);
 	if (err == ERR_OK && w.tried && w.stuck && !row.stuck) {
 		METRICS_INC(ORDERS_STUCK);
 		LOG(WARN, "order.stuck", {"kind", LOG_S(finance_kind_name(kind))},

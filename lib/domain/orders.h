@@ -47,14 +47,20 @@ err_t orders_judge(const orders_row *row, const orders_states *s, const finance_
 
 /* Sends a pending transfer or refund to finance (its first time, or again under the same number)
  * and applies the answer. Nothing happens to an order that is not pending. The answer of finance is
- * waited for outside any transaction. ERR_FINANCE_UNAVAILABLE: the order stays pending. */
+ * waited for outside any transaction. An order that stays pending gets a check message (check.h),
+ * also when ERR_FINANCE_UNAVAILABLE or ERR_ORDER_CONFLICT is returned. */
 err_t orders_submit(const orders_desk *d, finance_kind kind, uint64_t order_no) MUST_CHECK;
 
 /* Pushes one order that is due: asks finance (a number that finance does not know is sent again; a
  * payment past its time is closed at finance), applies the answer, and, when the order is still not
- * final, counts the try and sets its next time; after order.stuck_tries it is marked stuck.
+ * final, counts the try, sets its next time and writes its next check message; after
+ * order.stuck_tries it is marked stuck.
  * ERR_FINANCE_UNAVAILABLE and ERR_ORDER_CONFLICT come after that was done. */
 err_t orders_check(const orders_desk *d, finance_kind kind, uint64_t order_no) MUST_CHECK;
+/* The same for a check message: nothing happens when its try has been made already (check.h).
+ * ERR_NOT_FOUND also for a kind that this cell has no orders of. */
+err_t orders_check_nth(
+	const orders_desk *d, finance_kind kind, uint64_t order_no, uint64_t nth) MUST_CHECK;
 
 /* Up to `limit` orders in `state` that are due, leased by moving their next_check_at to
  * lease_until_ms, so that no other sweep takes them. nos[limit], limit ≤ ORDERS_TAKE_MAX. */

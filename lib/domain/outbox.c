@@ -48,6 +48,7 @@ static const field_row fields[] = {
 	{OUTBOX_CHECK, "no", offsetof(outbox_event, no), U64},
 	{OUTBOX_CHECK, "k", offsetof(outbox_event, order_kind), UINT},
 	{OUTBOX_CHECK, "d", offsetof(outbox_event, delay), UINT},
+	{OUTBOX_CHECK, "n", offsetof(outbox_event, nth), U64},
 };
 
 static bool read_field(const field_row *f, const json_t *v, outbox_event *into)

@@ -20,8 +20,8 @@ typedef enum {
 	OUTBOX_CREDIT = 5,   /* [{"no":claim_no,"u":uid,"a":fen}] → <cell of u>.credit */
 	OUTBOX_CREDITED = 6, /* [{"no":claim_no}]: it is in the wallet → <cell of no>.credited */
 	OUTBOX_WITHDRAWAL = 7, /* [{"no":order_no}] → <cell>.withdraw */
-	OUTBOX_CHECK = 8, /* [{"no":order_no,"k":finance kind,"d":delay}] → <cell>.wait<d>, and
-				  from there <cell>.check */
+	OUTBOX_CHECK = 8, /* [{"no":order_no,"k":finance kind,"d":delay,"n":try}] → <cell>.wait<d>,
+				  and from there <cell>.check (check.h) */
 } outbox_kind;
 
 /* Inside the caller's transaction. `payload` is the JSON array; numbers in it are JSON integers. */
@@ -39,7 +39,8 @@ typedef struct {
 	char event_id[OUTBOX_EVENT_ID_BYTES];     /* of CALLBACK */
 	char out_order_no[OUTBOX_EVENT_ID_BYTES]; /* of SUBSIDY, like the next line */
 	uint64_t campaign, expires_at_ms, lease_id;
-	unsigned order_kind, delay; /* of CHECK */
+	unsigned order_kind, delay; /* of CHECK, like the next line */
+	uint64_t nth;               /* which try it is to be, from 1 */
 } outbox_event;
 
 typedef struct {

@@ -4,6 +4,7 @@
  * open. */
 #include "domain/payment.h"
 #include "base/logger.h"
+#include "domain/check.h"
 #include <stdio.h>
 
 static err_t row_select(db_t *db, sql_id id, uint64_t number, payment_row *out)
@@ -41,11 +42,12 @@ err_t payment_of_packet(db_t *db, uint64_t packet_id, payment_row *out)
 
 err_t payment_insert(db_t *db, const payment_row *p, int64_t next_check_at_ms)
 {
-	return db_exec(db, SQL_PAYMENT_INSERT,
+	err_t e = db_exec(db, SQL_PAYMENT_INSERT,
 		DB_ARGS(db_u(p->order_no), db_u(p->packet_id), db_u(p->payer), db_i(p->amount_fen),
 			db_u(p->state), db_i(next_check_at_ms), db_i(p->expires_at_ms),
 			db_i(p->created_at_ms), db_i(p->created_at_ms)),
 		NULL);
+	return e == ERR_OK ? check_add(db, FINANCE_PAYMENT, p->order_no, 0, p->created_at_ms) : e;
 }
 
 err_t payment_set_cashier(db_t *db, uint64_t order_no, const char *url)

@@ -17,7 +17,7 @@ typedef struct {
 
 err_t payment_load(db_t *db, uint64_t order_no, payment_row *out) MUST_CHECK; /* ERR_NOT_FOUND */
 err_t payment_of_packet(db_t *db, uint64_t packet_id, payment_row *out) MUST_CHECK;
-/* Inside the caller's transaction; with packet_send only. */
+/* Inside the caller's transaction; with packet_send only. With its first check message. */
 err_t payment_insert(db_t *db, const payment_row *row, int64_t next_check_at_ms) MUST_CHECK;
 /* Inside the caller's transaction; the first address stays. */
 err_t payment_set_cashier(db_t *db, uint64_t order_no, const char *url) MUST_CHECK;

@@ -411,15 +411,24 @@ static amqp_table_entry_t number_entry(const char *key, int64_t value)
 		.value = {.kind = AMQP_FIELD_KIND_I64, .value.i64 = value}};
 }
 
+static err_t declare(mq_t *m, const char *queue, amqp_table_t table)
+{
+	uint16_t code;
+
+	if (m->dead)
+		return ERR_MQ_UNAVAILABLE;
+	amqp_queue_declare(m->conn, CHANNEL, amqp_cstring_bytes(queue), 0, 1, 0, 0, table);
+	err_t e = replied(m, queue, amqp_get_rpc_reply(m->conn), &code);
+	/* The queue is there with other arguments: not a matter of trying again. */
+	return code == AMQP_PRECONDITION_FAILED ? ERR_CONFIG_INVALID : e;
+}
+
 err_t mq_declare(mq_t *m, const char *queue, int64_t max_length, unsigned delivery_limit)
 {
 	const char *dot = strchr(queue, '.');
 	char parked[NAME_BYTES];
-	uint16_t code;
 
 	BUG_ON(!dot);
-	if (m->dead)
-		return ERR_MQ_UNAVAILABLE;
 	int n = snprintf(parked, sizeof parked, "%.*s.parked", (int)(dot - queue), queue);
 	BUG_ON(n < 0 || n >= NAME_BYTES);
 	amqp_table_entry_t args[] = {
@@ -433,10 +442,23 @@ err_t mq_declare(mq_t *m, const char *queue, int64_t max_length, unsigned delive
 	};
 	/* The parked queue is the end: no limit of deliveries, nowhere to go from there. */
 	amqp_table_t table = {is_parked(queue) ? 3 : 7, args};
-	amqp_queue_declare(m->conn, CHANNEL, amqp_cstring_bytes(queue), 0, 1, 0, 0, table);
-	err_t e = replied(m, queue, amqp_get_rpc_reply(m->conn), &code);
-	/* The queue is there with other arguments: not a matter of trying again. */
-	return code == AMQP_PRECONDITION_FAILED ? ERR_CONFIG_INVALID : e;
+	return declare(m, queue, table);
+}
+
+err_t mq_declare_wait(
+	mq_t *m, const char *queue, int64_t max_length, int64_t ttl_ms, const char *to)
+{
+	amqp_table_entry_t args[] = {
+		text_entry("x-queue-type", "quorum"),
+		number_entry("x-max-length", max_length),
+		text_entry("x-overflow", "reject-publish"), /* at-least-once works with no other */
+		number_entry("x-message-ttl", ttl_ms),
+		text_entry("x-dead-letter-exchange", ""),
+		text_entry("x-dead-letter-routing-key", to),
+		text_entry("x-dead-letter-strategy", "at-least-once"),
+	};
+
+	return declare(m, queue, (amqp_table_t){sizeof args / sizeof *args, args});
 }
 
 static err_t send_message(mq_t *m, const mq_out *msg, uint64_t seq)

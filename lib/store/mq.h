@@ -27,6 +27,11 @@ bool mq_alive(const mq_t *m);
 err_t mq_declare(
 	mq_t *m, const char *queue, int64_t max_length, unsigned delivery_limit) MUST_CHECK;
 
+/* Idempotent. A queue without consumers: what is published to it goes on to the queue `to` after
+ * ttl_ms, at least once (it stays until `to` has confirmed it). Errors as mq_declare. */
+err_t mq_declare_wait(
+	mq_t *m, const char *queue, int64_t max_length, int64_t ttl_ms, const char *to) MUST_CHECK;
+
 typedef struct {
 	const char *queue;
 	const void *body;

@@ -23,7 +23,7 @@ static server_address server;
 static mq_target target;
 static proxy_t *proxy;
 static mq_t *mq;
-static char queue[40], small_queue[40], parked[40];
+static char queue[40], small_queue[40], parked[40], wait_queue[40];
 
 static amqp_connection_state_t admin_open(void)
 {
@@ -62,6 +62,7 @@ static int fresh_queues(void **state)
 	delete_queue(queue);
 	delete_queue(small_queue);
 	delete_queue(parked);
+	delete_queue(wait_queue);
 	mq = open_mq();
 	return mq_declare(mq, parked, 1000, 0) == ERR_OK &&
 			       mq_declare(mq, queue, 100000, 3) == ERR_OK &&
@@ -303,6 +304,30 @@ static void late_confirms_do_not_confirm_the_next_messages(void **state)
 	assert_int_equal(publish_text(mq, queue, "e", 5000), ERR_OK);
 }
 
+static void what_has_waited_goes_on_and_none_is_lost_to_a_full_queue(void **state)
+{
+	enum { MESSAGES = 12, WAIT_MS = 300 }; /* small_queue takes 3 */
+	(void)state;
+	unsigned seen = 0;
+	int64_t start = clk_mono_ms();
+
+	assert_int_equal(mq_declare_wait(mq, wait_queue, 1000, WAIT_MS, small_queue), ERR_OK);
+	assert_int_equal(mq_declare_wait(mq, wait_queue, 1000, WAIT_MS, small_queue), ERR_OK);
+	for (unsigned i = 0; i < MESSAGES; i++) {
+		char text[4];
+		snprintf(text, sizeof text, "%u", i);
+		assert_int_equal(publish_text(mq, wait_queue, text, 5000), ERR_OK);
+	}
+	assert_int_equal(mq_consume(mq, small_queue, 1), ERR_OK);
+	while (seen != (1u << MESSAGES) - 1) {
+		mq_in in;
+		assert_int_equal(mq_next(mq, 20000, &in), ERR_OK);
+		assert_true(clk_mono_ms() - start >= WAIT_MS);
+		seen |= 1u << strtoul(in.body, NULL, 10);
+		assert_int_equal(mq_ack(mq, in.tag), ERR_OK);
+	}
+}
+
 static void a_consumer_whose_queue_goes_is_told(void **state)
 {
 	(void)state;
@@ -356,6 +381,7 @@ int main(void)
 		T(a_cut_connection_is_unavailable),
 		T(a_stopped_broker_does_not_hold_the_publisher),
 		T(late_confirms_do_not_confirm_the_next_messages),
+		T(what_has_waited_goes_on_and_none_is_lost_to_a_full_queue),
 		T(a_consumer_whose_queue_goes_is_told),
 		T(the_depth_of_a_missing_queue_is_not_found),
 		T(what_cannot_be_opened_is_unavailable_in_time),
@@ -371,10 +397,12 @@ int main(void)
 	snprintf(queue, sizeof queue, "hbtest%d.work", getpid());
 	snprintf(small_queue, sizeof small_queue, "hbtest%d.small", getpid());
 	snprintf(parked, sizeof parked, "hbtest%d.parked", getpid());
+	snprintf(wait_queue, sizeof wait_queue, "hbtest%d.wait", getpid());
 	int failures = cmocka_run_group_tests_name("mq", tests, NULL, NULL);
 	delete_queue(queue);
 	delete_queue(small_queue);
 	delete_queue(parked);
+	delete_queue(wait_queue);
 	proxy_stop(&proxy);
 	return failures;
 }

@@ -206,6 +206,65 @@ static void an_order_that_finance_leaves_hanging_is_stuck_once_and_tried_on(void
 	assert_int_equal(cell_db_number(db, "SELECT stuck FROM transfer WHERE state = 2"), 0);
 }
 
+static int64_t checks(unsigned delay, unsigned nth)
+{
+	return cell_db_number(db,
+		"SELECT COUNT(*) FROM outbox WHERE kind = 8 AND payload = "
+		"'[{\"no\":%d,\"k\":2,\"d\":%u,\"n\":%u}]'",
+		CLAIM, delay, nth);
+}
+
+static void an_order_left_pending_has_one_check_message_under_way(void **state)
+{
+	(void)state;
+	make_transfer();
+	fin.submit = FINANCE_PENDING;
+	assert_int_equal(orders_submit(&desk, FINANCE_TRANSFER, CLAIM), ERR_OK);
+	assert_int_equal(checks(1, 1), 1);
+	fin.err = ERR_FINANCE_UNAVAILABLE;
+	assert_int_equal(
+		orders_check_nth(&desk, FINANCE_TRANSFER, CLAIM, 1), ERR_FINANCE_UNAVAILABLE);
+	assert_int_equal(checks(2, 2), 1);
+	/* A copy of the first message comes late: its try has been made. */
+	assert_int_equal(orders_check_nth(&desk, FINANCE_TRANSFER, CLAIM, 1), ERR_OK);
+	assert_int_equal(fin.queries, 1);
+	assert_int_equal(cell_db_number(db, "SELECT COUNT(*) FROM outbox WHERE kind = 8"), 2);
+	/* The sweep is faster with the next try: the message under way is out of date. */
+	assert_int_equal(orders_check(&desk, FINANCE_TRANSFER, CLAIM), ERR_FINANCE_UNAVAILABLE);
+	assert_int_equal(checks(3, 3), 1);
+	assert_int_equal(orders_check_nth(&desk, FINANCE_TRANSFER, CLAIM, 2), ERR_OK);
+	assert_int_equal(fin.queries, 2);
+	for (unsigned nth = 3; nth <= 6; nth++)
+		assert_int_equal(orders_check_nth(&desk, FINANCE_TRANSFER, CLAIM, nth),
+			ERR_FINANCE_UNAVAILABLE);
+	assert_int_equal(checks(4, 4) + checks(4, 7), 2);
+	fin.err = ERR_OK;
+	fin.query = FINANCE_DONE;
+	assert_int_equal(orders_check_nth(&desk, FINANCE_TRANSFER, CLAIM, 7), ERR_OK);
+	assert_int_equal(cell_db_number(db, "SELECT state FROM transfer"), STATES_TRANSFER_DONE);
+	assert_int_equal(orders_check_nth(&desk, FINANCE_TRANSFER, CLAIM, 8), ERR_OK);
+	assert_int_equal(cell_db_number(db, "SELECT COUNT(*) FROM outbox WHERE kind = 8"), 7);
+}
+
+static void an_order_that_is_done_at_once_needs_no_check_and_one_that_was_not_sent_does(
+	void **state)
+{
+	(void)state;
+	make_transfer();
+	fin.err = ERR_FINANCE_UNAVAILABLE;
+	assert_int_equal(orders_submit(&desk, FINANCE_TRANSFER, CLAIM), ERR_FINANCE_UNAVAILABLE);
+	assert_int_equal(checks(1, 1), 1);
+	fin.err = ERR_OK;
+	fin.submit = FINANCE_DONE;
+	fin.amount_fen = 31; /* contradicts the order */
+	assert_int_equal(orders_submit(&desk, FINANCE_TRANSFER, CLAIM), ERR_ORDER_CONFLICT);
+	assert_int_equal(checks(1, 1), 2);
+	fin.amount_fen = 0;
+	assert_int_equal(orders_submit(&desk, FINANCE_TRANSFER, CLAIM), ERR_OK);
+	assert_int_equal(cell_db_number(db, "SELECT COUNT(*) FROM outbox WHERE kind = 8"), 2);
+	assert_int_equal(orders_check_nth(&desk, 9, CLAIM, 1), ERR_NOT_FOUND);
+}
+
 static void another_amount_is_never_applied_but_counts_as_a_try(void **state)
 {
 	(void)state;
@@ -536,6 +595,8 @@ int main(void)
 		CASE(a_transfer_is_sent_until_finance_has_spoken),
 		CASE(a_number_that_finance_does_not_know_is_sent_again),
 		CASE(an_order_that_finance_leaves_hanging_is_stuck_once_and_tried_on),
+		CASE(an_order_left_pending_has_one_check_message_under_way),
+		CASE(an_order_that_is_done_at_once_needs_no_check_and_one_that_was_not_sent_does),
 		CASE(another_amount_is_never_applied_but_counts_as_a_try),
 		CASE(a_refused_transfer_stays_refused),
 		CASE(a_payment_past_its_time_is_closed_by_finances_word),

@@ -83,6 +83,7 @@ static void what_is_malformed_is_refused(void **state)
 		{OUTBOX_REFUND, "[{\"no\":-1}]", ERR_INVALID_FIELD},
 		{OUTBOX_REFUND, "[{\"no\":1.0}]", ERR_INVALID_FIELD},
 		{OUTBOX_REFUND, "[{\"no\":1},{}]", ERR_INVALID_FIELD},
+		{OUTBOX_CHECK, "[{\"no\":1,\"k\":2,\"d\":1}]", ERR_INVALID_FIELD},
 		{OUTBOX_CALLBACK, "[{\"no\":1}]", ERR_INVALID_FIELD},
 		{OUTBOX_CALLBACK, "[{\"no\":1,\"e\":\"\"}]", ERR_INVALID_FIELD},
 		{OUTBOX_CALLBACK, "[{\"no\":1,\"e\":7}]", ERR_INVALID_FIELD},
@@ -156,6 +157,30 @@ static void routing_follows_the_owner_of_the_slot(void **state)
 	assert_int_equal(expand_row(x, 0, OUTBOX_CLAIMS, "[{}]", 4), ERR_INVALID_FIELD);
 	expand_messages(x, &row, &count);
 	assert_int_equal(count, 0);
+	expand_free(&x);
+}
+
+static void a_check_waits_in_the_queue_of_its_delay(void **state)
+{
+	(void)state;
+	topology_t t = two_cells();
+	expand_t *x = expand_new(&t);
+	const unsigned *row;
+	size_t count;
+	const char *checks = "[{\"no\":700000101777,\"k\":2,\"d\":1,\"n\":1},"
+			     "{\"no\":700000101007,\"k\":3,\"d\":4,\"n\":300}]";
+	assert_int_equal(expand_row(x, 0, OUTBOX_CHECK, checks, strlen(checks)), ERR_OK);
+	const mq_out *m = expand_messages(x, &row, &count);
+	assert_int_equal(count, 2);
+	assert_string_equal(m[0].queue, "B.wait1");
+	assert_string_equal(m[1].queue, "A.wait4");
+	outbox_events e;
+	assert_int_equal(outbox_parse(queue_event(QUEUE_CHECK), m[1].body, m[1].len, &e), ERR_OK);
+	assert_int_equal(e.count, 1);
+	assert_int_equal(e.event[0].no, 700000101007);
+	assert_int_equal(e.event[0].order_kind, 3);
+	assert_int_equal(e.event[0].nth, 300);
+	outbox_events_free(&e);
 	expand_free(&x);
 }
 
@@ -249,6 +274,7 @@ int main(void)
 		cmocka_unit_test(
 			claims_go_to_their_packets_cell_one_by_one_and_to_their_users_in_bulk),
 		cmocka_unit_test(routing_follows_the_owner_of_the_slot),
+		cmocka_unit_test(a_check_waits_in_the_queue_of_its_delay),
 		cmocka_unit_test(pauses_grow_to_a_bound_and_differ),
 		cmocka_unit_test(outages_are_held_and_faults_are_parked),
 		cmocka_unit_test(finances_word_is_judged_by_amount_and_state),
