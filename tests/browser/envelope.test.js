@@ -1,84 +1,10 @@
-// The pages as a person uses them, in Chromium, against the running stack (HB_FRONT, HB_FINANCE). Pictures go to HB_PICTURES if it is set.
+// Envelopes as a person sends and opens them.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { finance, front, login, open, pay, phone, picture, problems, send, sql } from './people.js';
 
-const front = process.env.HB_FRONT;
-const stack = process.env.HB_TEST_STACK;
 const vectors = JSON.parse(readFileSync(new URL('../vectors/fairness.json', import.meta.url)));
-let browser;
-const problems = [];
-
-before(async () => {
-	assert.ok(front && stack, 'HB_FRONT is the address of the front door, HB_TEST_STACK the folder of the stack');
-	browser = await chromium.launch({
-		executablePath: '/usr/bin/chromium',
-		args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-			'--disable-component-update', '--disable-sync', `--crash-dumps-dir=${mkdtempSync(join(tmpdir(), 'hb-chromium-'))}`],
-	});
-});
-after(() => browser?.close());
-
-// On a slow machine Chromium may ask for the page's icon when it stands on finance's cashier already, whose policy has no images.
-const lateIcon = /Loading the image '[^']*\/icon\.svg' violates.*"default-src 'none'"/;
-
-async function phone() {
-	const context = await browser.newContext({ viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, reducedMotion: 'reduce', locale: 'zh-CN' });
-	const page = await context.newPage();
-	page.on('pageerror', (error) => problems.push(String(error)));
-	page.on('console', (message) => {
-		if (message.type() === 'error' && !/Failed to load resource/.test(message.text()) && !lateIcon.test(message.text()))
-			problems.push(message.text());
-	});
-	return page;
-}
-
-async function login(uid) {
-	const page = await phone();
-	await page.goto(`${front}/`);
-	await page.getByLabel('其他用户编号').fill(String(uid));
-	await page.getByRole('button', { name: '登录' }).click();
-	await page.getByRole('link', { name: '发红包' }).waitFor();
-	return page;
-}
-
-const picture = async (page, name) => {
-	if (process.env.HB_PICTURES)
-		await page.screenshot({ path: join(process.env.HB_PICTURES, `${name}.png`) });
-};
-
-async function open(page, id) {
-	await page.goto(`${front}/#/packet/${id}`);
-	await page.getByRole('button', { name: '拆红包' }).click();
-	return Number(await page.locator('[data-amount]').getAttribute('data-amount'));
-}
-
-async function pay(page) {
-	await page.waitForURL((url) => url.href.startsWith(process.env.HB_FINANCE));
-	await page.getByRole('button', { name: /支付/ }).click();
-	await page.waitForURL(/#\/packet\/\d+$/);
-	await page.getByRole('button', { name: '拆红包' }).waitFor();
-	return page.url().match(/(\d+)$/)[1];
-}
-
-async function send(page, fill = async () => {}) {
-	await page.goto(`${front}/#/send`);
-	await page.getByLabel('红包个数').fill('2');
-	await fill();
-	await page.getByRole('button', { name: '塞钱进红包' }).click();
-	return pay(page);
-}
-
-// A statement on cell A's primary, for what no user can do: make an envelope old.
-function sql(statement) {
-	const base = Number(readFileSync(join(stack, 'base'), 'utf8'));
-	execFileSync('mariadb', ['--no-defaults', '-h127.0.0.1', `-P${base + 20}`, '-uhb_ctl', 'hongbao', '-e', statement],
-		{ env: { ...process.env, MYSQL_PWD: readFileSync(join(stack, 'secrets/db.hb_ctl'), 'utf8').trim() } });
-}
 
 test('an envelope of 100 yuan in 10 lucky shares, from the send to the transfer', async () => {
 	const sender = await login(1001);
@@ -87,7 +13,7 @@ test('an envelope of 100 yuan in 10 lucky shares, from the send to the transfer'
 	await sender.getByLabel('祝福语').fill('新年快乐，万事如意');
 	await picture(sender, 'send');
 	await sender.getByRole('button', { name: '塞钱进红包' }).click();
-	await sender.waitForURL((url) => url.href.startsWith(process.env.HB_FINANCE));
+	await sender.waitForURL((url) => url.href.startsWith(finance));
 	await picture(sender, 'cashier');
 	await sender.getByRole('button', { name: /支付/ }).click();
 	await sender.waitForURL(/#\/packet\/\d+$/);
@@ -149,7 +75,7 @@ test('a double click on send makes one envelope, and Back from the cashier shows
 	page.on('request', (request) => { sends += request.method() === 'POST' && request.url().endsWith('/v1/packets') ? 1 : 0; });
 	await page.goto(`${front}/#/send`);
 	await page.getByRole('button', { name: '塞钱进红包' }).dblclick();
-	await page.waitForURL((url) => url.href.startsWith(process.env.HB_FINANCE));
+	await page.waitForURL((url) => url.href.startsWith(finance));
 	assert.equal(sends, 1);
 	await page.goBack();
 	await page.getByText('等待支付').waitFor();
@@ -181,16 +107,51 @@ test('a lost answer and a failed network leave one envelope, paid after another 
 	await page.context().close();
 });
 
-test('a page that could not load says so and loads on the next try', async () => {
+test('a list that could not load says so in its place, leaves the rest usable and loads on the next try', async () => {
 	const page = await login(1013);
 	await page.getByRole('link', { name: '发红包' }).click();
 	await page.getByLabel('总金额').waitFor();
 	await page.route('**/v1/me/**', (route) => route.abort());
 	await page.goto(`${front}/#/`);
-	await page.getByRole('alert').getByText('网络异常').waitFor();
+	await page.getByRole('link', { name: '发红包' }).waitFor();
+	assert.equal(await page.getByRole('alert').getByText('网络异常').count(), 2);
 	await page.unroute('**/v1/me/**');
+	await page.getByRole('button', { name: '重试' }).last().click();
+	await page.locator('[data-list="sent"]').waitFor({ state: 'attached' });
 	await page.getByRole('button', { name: '重试' }).click();
-	await page.locator('[data-list="sent"]').waitFor();
+	await page.locator('[data-list="received"]').waitFor({ state: 'attached' });
+	assert.equal(await page.getByRole('alert').count(), 0);
+	await page.context().close();
+});
+
+test('a page that could not load says so and loads on the next try', async () => {
+	const sender = await login(1018);
+	const id = await send(sender);
+	await sender.goto(`${front}/#/`);
+	await sender.route('**/v1/packets/**', (route) => route.abort());
+	await sender.goto(`${front}/#/packet/${id}`);
+	await sender.getByRole('alert').getByText('网络异常').waitFor();
+	await sender.unroute('**/v1/packets/**');
+	await sender.getByRole('button', { name: '重试' }).click();
+	await sender.getByRole('button', { name: '拆红包' }).waitFor();
+	await sender.context().close();
+});
+
+test('a phone without a network says so at once, and another language keeps what was typed', async () => {
+	const page = await login(1019);
+	await page.getByRole('link', { name: '发红包' }).click();
+	await page.getByLabel('祝福语').fill('岁岁平安');
+	await page.getByLabel('谁可以领').selectOption('invited');
+	await page.getByLabel('用户编号').fill('1002');
+	await page.getByRole('button', { name: 'English' }).click();
+	await page.getByRole('heading', { name: 'Send an envelope' }).waitFor();
+	assert.equal(await page.getByLabel('Greeting').inputValue(), '岁岁平安');
+	assert.equal(await page.getByLabel('User numbers').inputValue(), '1002');
+	assert.equal(await page.title(), 'Send an envelope · Hongbao');
+	await page.context().setOffline(true);
+	await page.getByRole('status').getByText('You are offline').waitFor();
+	await page.context().setOffline(false);
+	await page.getByText('You are offline').waitFor({ state: 'detached' });
 	await page.context().close();
 });
 
@@ -215,19 +176,67 @@ test('an envelope for invited users refuses the others and opens for the invited
 		await page.context().close();
 });
 
-test('a busy envelope is tried again, by keyboard, and the amount gets the focus', async () => {
+// Answers claims as an envelope that is too busy does up to the `to`th; tells when each came.
+async function busy(page, to) {
+	const came = [];
+	await page.route('**/claim', (route) => {
+		came.push(Date.now());
+		return came.length > to ? route.continue() : route.fulfill({
+			status: 429, contentType: 'application/problem+json', headers: { 'Retry-After': '1' },
+			body: JSON.stringify({ status: 429, code: 'PACKET_BUSY', retryable: true, retry_after_ms: BUSY_MS, user_message: '太火爆了' }),
+		});
+	});
+	return came;
+}
+const BUSY_MS = 60;
+
+// The pauses between them: never shorter than the server said, and not all the same.
+function pauses(came) {
+	const out = came.slice(1).map((at, i) => at - came[i]);
+	assert.ok(Math.min(...out) >= BUSY_MS, `paused ${out} ms`);
+	return out;
+}
+
+test('a busy envelope is tried again up to the tenth time, by keyboard, and the amount gets the focus', async () => {
 	const sender = await login(1015);
 	const id = await send(sender);
-	let tries = 0;
-	await sender.route('**/claim', (route) => (++tries > 2 ? route.continue() : route.fulfill({
-		status: 429, contentType: 'application/problem+json', headers: { 'Retry-After': '1' },
-		body: JSON.stringify({ status: 429, code: 'PACKET_BUSY', retryable: true, retry_after_ms: 50, user_message: '太火爆了' }),
-	})));
+	const came = await busy(sender, 9);
 	await sender.goto(`${front}/#/packet/${id}`);
 	await sender.getByRole('button', { name: '拆红包' }).focus();
 	await sender.keyboard.press('Enter');
 	await sender.locator('[data-amount]:focus').waitFor();
-	assert.equal(tries, 3);
+	assert.equal(came.length, 10);
+	assert.ok(new Set(pauses(came)).size > 1, 'there is jitter');
+	await sender.context().close();
+});
+
+test('an envelope that stays busy is given up after ten tries, and can be tried again', async () => {
+	const sender = await login(1020);
+	const id = await send(sender);
+	const came = await busy(sender, 10);
+	await sender.goto(`${front}/#/packet/${id}`);
+	const coin = sender.getByRole('button', { name: '拆红包' });
+	await coin.dblclick();
+	await sender.locator('.cover').getByText('太火爆了').waitFor();
+	assert.equal(came.length, 10);
+	pauses(came);
+	await sender.locator('.coin:focus').waitFor();
+	await coin.click();
+	await sender.locator('[data-amount]').waitFor();
+	await sender.context().close();
+});
+
+test('the sender hangs an envelope under a video, once', async () => {
+	const sender = await login(1021);
+	const id = await send(sender);
+	await sender.getByText('绑定视频').click();
+	await sender.getByLabel('视频编号').fill('video-7');
+	await sender.getByRole('button', { name: '绑定' }).click();
+	await sender.getByText('视频 video-7').waitFor();
+	await sender.goto(`${front}/#/`);
+	await sender.goto(`${front}/#/packet/${id}`);
+	await sender.getByText('视频 video-7').waitFor();
+	assert.equal(await sender.getByText('绑定视频').count(), 0);
 	await sender.context().close();
 });
 

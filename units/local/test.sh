@@ -123,7 +123,7 @@ test_integration() {
 	if [ "$total" = 0 ]; then cannot integration "there were no tests"; fi
 }
 
-# Node's own runner with TAP, and Debian's Chromium.
+# Node's own runner with TAP, one file at a time, and Debian's Chromium.
 test_browser() {
 	local log=$TEST_LOGS/browser.log folder=$ROOT/tests/browser
 	if [ ! -f "$folder/package.json" ]; then
@@ -138,7 +138,7 @@ test_browser() {
 	(
 		cd "$folder"
 		HB_FRONT=$(test_dev url) HB_FINANCE=$(test_dev url finance) HB_TEST_STACK=$ROOT/.hb/$TEST_NAME \
-			node --test --test-reporter=tap
+			node --test --test-concurrency=1 --test-reporter=tap
 	) >>"$log" 2>&1 || true
 	if ! grep -q '^# tests [1-9]' "$log"; then
 		cannot browser "no test ran"

@@ -1,6 +1,7 @@
 import { claims, cover, fairness } from './api.js';
-import { h, toast, when, yuan } from './dom.js';
+import { h, when, yuan } from './dom.js';
 import { lang, t } from './i18n.js';
+import { pages, part } from './part.js';
 
 function fair(data) {
 	const query = new URLSearchParams({
@@ -12,40 +13,26 @@ function fair(data) {
 		data.revealed ? h('a.second', { href: `/verify.html#${query}` }, t('verify_here')) : h('p.soft', {}, t('not_revealed')));
 }
 
-const row = (c) => h('li.row', {},
+const row = (c) => h('div.row', {},
 	h('span', {}, `${t('user')} ${c.uid} `, c.luckiest ? h('span.badge', {}, t('luckiest')) : null, h('small', {}, when(c.claimed_at, lang))),
 	h('span.money', {}, yuan(c.amount)));
 
 // Who got what, a page at a time, and the sum once all of it is here.
-function luck(id, packet, first) {
-	const taken = h('p.soft');
-	const list = h('ul.list', { 'data-claims': '' });
-	const more = h('button.second', { type: 'button' }, t('more'));
-	let cursor = null;
-	let sum = 0;
-	const add = (page) => {
-		cursor = page.next_cursor;
-		sum += page.data.reduce((fen, c) => fen + c.amount.amount, 0);
-		list.append(...page.data.map(row));
-		more.hidden = !cursor;
-		taken.textContent = cursor ? t('taken_count', packet.claimed_count, packet.count)
-			: t('taken', list.childElementCount, packet.count, yuan({ amount: sum }));
-	};
-	more.addEventListener('click', async () => {
-		more.disabled = true;
-		await claims(id, cursor).then(add, (problem) => toast(problem.message));
-		more.disabled = false;
-	});
-	add(first);
-	return [taken, h('section.card', {}, list, list.childElementCount ? null : h('p.soft', {}, t('nothing')), more)];
+async function luck(id, packet) {
+	const taken = h('p.soft', { role: 'status' });
+	return [taken, await pages({ 'data-claims': '' }, claims(id), row, (all, complete) => {
+		taken.textContent = complete
+			? t('taken', all.length, packet.count, yuan({ amount: all.reduce((sum, c) => sum + c.amount.amount, 0) }))
+			: t('taken_count', packet.claimed_count, packet.count);
+	})];
 }
 
 export async function detailsView({ args: [id] }) {
-	const [data, first, fairly] = await Promise.all([cover(id), claims(id), fairness(id)]);
+	const data = await cover(id);
+	const [shares, fairly] = await Promise.all([luck(id, data.packet), part(async () => fair(await fairness(id)))]);
 	return [
-		h('h1', {}, t('from', data.sender.uid)),
-		...luck(id, data.packet, first),
-		h('h2', {}, t('fairness')), fair(fairly),
+		h('h1', {}, t('from', data.sender.uid)), ...shares,
+		h('h2', {}, t('fairness')), fairly,
 		h('a.second', { href: `#/packet/${id}` }, t('back')),
 	];
 }

@@ -16,18 +16,32 @@ export function h(spec, props = {}, ...children) {
 	return node;
 }
 
+// The box is always there, so that screen readers notice when its text changes.
 let hiding = 0;
 export function toast(text) {
 	const box = document.getElementById('toast');
 	box.textContent = text;
-	box.hidden = false;
 	clearTimeout(hiding);
-	hiding = setTimeout(() => { box.hidden = true; }, 4000);
+	hiding = setTimeout(hush, 5000);
 }
 
-export const yuan = (money) => `¥${(money.amount / 100).toFixed(2)}`;
+export function hush() {
+	document.getElementById('toast').textContent = '';
+}
+
+// Fen as yuan, in integers all the way.
+export const yuan = ({ amount: fen }) => `¥${Math.trunc(fen / 100)}.${String(fen % 100).padStart(2, '0')}`;
+
+// "12.34" → 1234 fen, without floats; NaN when it is not an amount. Full-width digits of Chinese keyboards are digits.
+export function fen(text) {
+	const m = /^(\d{1,9})(?:\.(\d{0,2}))?$/.exec(text.normalize('NFKC').replace('。', '.').trim());
+	return m ? Number(m[1]) * 100 + Number((m[2] || '').padEnd(2, '0')) : NaN;
+}
 
 export function when(iso, lang) {
 	return new Intl.DateTimeFormat(lang === 'zh' ? 'zh-CN' : 'en-GB',
 		{ month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' }).format(new Date(iso));
 }
+
+const hex = (bytes) => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
+export const random = (bytes) => hex(crypto.getRandomValues(new Uint8Array(bytes)));

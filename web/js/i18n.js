@@ -1,5 +1,8 @@
 // Every text of the page, Chinese and English.
 const texts = {
+	title: ['红包 Hongbao', 'Hongbao'],
+	home: ['首页', 'Home'],
+	to_home: ['回首页', 'Home'],
 	sign_in: ['登录', 'Sign in'],
 	demo_users: ['选择一位体验用户', 'Choose a demo user'],
 	cell: ['单元', 'Cell'],
@@ -38,14 +41,16 @@ const texts = {
 	open: ['開', 'OPEN'],
 	open_label: ['拆红包', 'Open the envelope'],
 	you_got: ['你领到了', 'You received'],
+	opening: ['正在拆…', 'Opening…'],
+	left: ['剩 {0}/{1} 个', '{0} of {1} left'],
 	arriving: ['正在存入零钱…', 'On its way to your balance…'],
 	arrived: ['已存入零钱', 'Paid into your balance'],
-	exhausted: ['手慢了，红包派完了', 'Too late: all shares are taken'],
-	expired: ['红包已过期', 'This envelope has expired'],
-	not_open: ['红包还未开放', 'This envelope is not open yet'],
-	not_eligible: ['这个红包不是发给你的', 'This envelope is not meant for you'],
-	refunding: ['已过期，余款退回中', 'Expired; the rest is on its way back'],
-	closed: ['已结束', 'Closed'],
+	packet_exhausted: ['手慢了，红包派完了', 'Too late: all shares are taken'],
+	packet_expired: ['红包已过期', 'This envelope has expired'],
+	packet_not_open: ['红包还未开放', 'This envelope is not open yet'],
+	packet_not_eligible: ['这个红包不是发给你的', 'This envelope is not meant for you'],
+	packet_refunding: ['已过期，余款退回中', 'Expired; the rest is on its way back'],
+	packet_closed: ['已结束', 'Closed'],
 	details: ['看看大家的手气', 'See everyone’s luck'],
 	taken_count: ['已领取 {0}/{1} 个', '{0} of {1} opened'],
 	taken: ['已领取 {0}/{1} 个，共 {2}', '{0} of {1} opened, {2} in total'],
@@ -62,7 +67,15 @@ const texts = {
 	bad_count: ['请填写个数，如 10', 'Please give a number such as 10'],
 	finance: ['我的零钱（支付机构）', 'My balance at finance'],
 	offline: ['网络异常，请重试', 'The network failed. Please try again'],
+	offline_now: ['当前没有网络', 'You are offline'],
+	trouble: ['系统繁忙，请稍后再试', 'We are busy. Please try again shortly'],
 	expires: ['{0} 过期', 'Expires {0}'],
+	video: ['更多选项', 'More options'],
+	video_id: ['视频编号', 'Video'],
+	video_note: ['选填，把红包挂在你的视频下', 'Optional: hangs the envelope under your video'],
+	bind_video: ['绑定视频', 'Hang it under a video'],
+	bind: ['绑定', 'Bind'],
+	video_is: ['视频 {0}', 'video {0}'],
 };
 
 export let lang = localStorage.getItem('hb-lang') || (navigator.language.startsWith('zh') ? 'zh' : 'en');
@@ -77,5 +90,5 @@ export function t(key, ...args) {
 	const row = texts[key];
 	if (!row)
 		return key;
-	return args.reduce((text, arg, i) => text.replace(`{${i}}`, arg), row[lang === 'zh' ? 0 : 1]);
+	return args.reduce((text, arg, i) => text.replace(`{${i}}`, () => arg), row[lang === 'zh' ? 0 : 1]);
 }

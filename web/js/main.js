@@ -1,11 +1,12 @@
 // Routes of the page: the part after '#' names a view; each view fills <main>.
-import { h } from './dom.js';
+import { h, hush } from './dom.js';
 import { lang, setLang, t } from './i18n.js';
 import { loginView } from './login.js';
 import { homeView } from './home.js';
 import { sendView } from './send.js';
 import { packetView } from './packet.js';
 import { detailsView } from './details.js';
+import { failure } from './part.js';
 
 const routes = [
 	[/^\/login$/, loginView],
@@ -16,36 +17,48 @@ const routes = [
 ];
 
 let generation = 0;
+const main = document.getElementById('view');
 
 function frame() {
 	const uid = localStorage.getItem('hb-uid');
-	const language = document.getElementById('lang');
-	language.textContent = lang === 'zh' ? 'English' : '中文';
+	document.getElementById('lang').textContent = lang === 'zh' ? 'English' : '中文';
 	document.getElementById('who').textContent = uid ? `${t('user')} ${uid}` : t('sign_in');
 	document.documentElement.lang = lang;
+	document.getElementById('offline').textContent = navigator.onLine ? '' : t('offline_now');
+}
+
+function put(...nodes) {
+	main.replaceChildren(...nodes);
+	const heading = main.querySelector('h1');
+	document.title = heading ? `${heading.textContent} · ${t('title')}` : t('title');
 }
 
 async function show() {
 	const mine = ++generation;
 	const path = location.hash.slice(1) || '/';
 	frame();
+	hush();
 	if (!localStorage.getItem('hb-uid') && path !== '/login') {
 		sessionStorage.setItem('hb-after-login', location.hash);
-		location.hash = '#/login';
+		location.replace('#/login');
 		return;
 	}
 	const [pattern, view] = routes.find(([r]) => r.test(path)) || routes[routes.length - 1];
-	const main = document.getElementById('view');
 	const alive = () => mine === generation;
+	// A view that is slow says that it is being fetched; one that is quick does not flicker.
+	const slow = setTimeout(() => { if (alive()) main.setAttribute('aria-busy', 'true'); }, 250);
 	try {
-		const nodes = await view({ main, alive, args: (path.match(pattern) || []).slice(1) });
+		const nodes = await view({ main, alive, show: put, args: (path.match(pattern) || []).slice(1) });
 		if (alive() && nodes)
-			main.replaceChildren(...[nodes].flat());
+			put(...[nodes].flat());
 	} catch (problem) {
 		if (!alive())
 			return;
-		main.replaceChildren(h('div.card', { role: 'alert' }, h('p', {}, problem.message),
-			h('button.second', { type: 'button', onclick: show }, t('again')), h('a.second', { href: '#/' }, t('back'))));
+		put(failure(problem, show), h('a.second', { href: '#/' }, t('to_home')));
+	} finally {
+		clearTimeout(slow);
+		if (alive())
+			main.removeAttribute('aria-busy');
 	}
 	if (alive() && mine > 1 && !main.contains(document.activeElement)) {
 		main.focus({ preventScroll: true });
@@ -53,8 +66,22 @@ async function show() {
 	}
 }
 
-document.getElementById('lang').addEventListener('click', () => { setLang(lang === 'zh' ? 'en' : 'zh'); show(); });
+// Another language draws the view anew; what was typed stays.
+async function changeLanguage() {
+	const typed = new Map(Array.from(main.querySelectorAll('[name]'), (control) => [control.name, control.value]));
+	setLang(lang === 'zh' ? 'en' : 'zh');
+	await show();
+	for (const control of main.querySelectorAll('[name]'))
+		if (typed.has(control.name) && control.value !== typed.get(control.name)) {
+			control.value = typed.get(control.name);
+			control.dispatchEvent(new Event('change', { bubbles: true }));
+		}
+}
+
+document.getElementById('lang').addEventListener('click', changeLanguage);
 window.addEventListener('hashchange', show);
+window.addEventListener('online', frame);
+window.addEventListener('offline', frame);
 // The browser's Back button, from the cashier, may bring the page back as it was left: with a form that has been sent.
 window.addEventListener('pageshow', (e) => { if (e.persisted) show(); });
 show();

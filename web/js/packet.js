@@ -1,29 +1,49 @@
-import { claim, cover, pause } from './api.js';
+import { bindVideo, claim, cover, pause } from './api.js';
 import { h, toast, when, yuan } from './dom.js';
 import { lang, t } from './i18n.js';
 
-const sealed = { exhausted: 'exhausted', expired: 'expired', refunding: 'refunding', closed: 'closed' };
+// States in which there is nothing to open any more.
+const sealed = ['exhausted', 'expired', 'refunding', 'closed'];
 
 function face(data, ...children) {
 	return h('section.cover', { 'data-state': data.packet.state },
-		h('p.from', {}, t('from', data.sender.uid)),
+		h('h1.from', {}, t('from', data.sender.uid)),
 		h('p.greeting', {}, data.packet.greeting || t('greeting_hint')),
 		...children);
+}
+
+async function copy() {
+	try {
+		await navigator.clipboard.writeText(location.href);
+		toast(t('copied'));
+	} catch {
+		toast(location.href);
+	}
+}
+
+// The sender may hang the envelope under a video later, once.
+function videoForm(id) {
+	const video = h('input', { name: 'video_id', maxlength: '64', required: true, autocomplete: 'off', spellcheck: 'false' });
+	const form = h('form.inline', { onsubmit: async (e) => {
+		e.preventDefault();
+		try {
+			await bindVideo(id, video.value.trim());
+			form.closest('details').replaceWith(h('p.soft', { role: 'status' }, t('video_is', video.value.trim())));
+		} catch (problem) {
+			toast(problem.message);
+		}
+	} }, h('label', {}, t('video_id'), video), h('button.second', { type: 'submit' }, t('bind')));
+	return h('details', {}, h('summary', {}, t('bind_video')), form);
 }
 
 function footer(data) {
 	const mine = data.sender.uid === localStorage.getItem('hb-uid');
 	return [
-		h('p.soft', {}, t('expires', when(data.packet.expires_at, lang))),
+		h('p.soft', {}, t('expires', when(data.packet.expires_at, lang)),
+			data.packet.video_id ? ` · ${t('video_is', data.packet.video_id)}` : null),
+		mine && !data.packet.video_id ? videoForm(data.packet.id) : null,
 		data.my_claim || mine ? h('a.second', { href: `#/packet/${data.packet.id}/details` }, t('details')) : null,
-		h('button.second', { type: 'button', onclick: async () => {
-			try {
-				await navigator.clipboard.writeText(location.href);
-				toast(t('copied'));
-			} catch {
-				toast(location.href);
-			}
-		} }, t('share')),
+		h('div.two', {}, h('button.second', { type: 'button', onclick: copy }, t('share')), h('a.second', { href: '#/' }, t('to_home'))),
 	].filter(Boolean);
 }
 
@@ -32,15 +52,14 @@ const transfer = (my) => h('p.transfer', { 'data-transfer': my.transfer_state, r
 function won(data, my) {
 	return [face(data, h('p', {}, t('you_got')),
 		h('p.money-won', { 'data-amount': String(my.amount.amount), tabindex: '-1' }, yuan(my.amount)),
-		transfer(my),
-		h('p', {}, h('a', { href: `#/packet/${data.packet.id}/details` }, t('details')))), ...footer(data)];
+		transfer(my)), ...footer({ ...data, my_claim: my })];
 }
 
 // Shows the amount at once, and looks again a few times until the transfer has arrived.
 async function follow(ctx, data, my) {
 	if (!ctx.alive())
 		return;
-	ctx.main.replaceChildren(...won(data, my));
+	ctx.show(...won(data, my));
 	ctx.main.querySelector('[data-amount]').focus({ preventScroll: true });
 	for (let wait = 400; my.transfer_state === 'pending' && wait < 20000 && ctx.alive(); wait *= 1.7) {
 		await pause(wait);
@@ -56,8 +75,9 @@ async function waitForPayment(ctx, data) {
 	if (!ctx.alive())
 		return null;
 	const pay = localStorage.getItem(`hb-cashier-${data.packet.id}`);
-	ctx.main.replaceChildren(face(data, h('p.money-won', {}, yuan(data.packet.total)), h('p', {}, t('unpaid')),
-		h('p', {}, t('waiting_pay'))), ...(pay ? [h('a.primary', { href: pay }, t('pay_now'))] : []));
+	ctx.show(face(data, h('p.money-won', {}, yuan(data.packet.total)), h('p', {}, t('unpaid')),
+		h('p', { role: 'status' }, t('waiting_pay'))), ...(pay ? [h('a.primary', { href: pay }, t('pay_now'))] : []),
+	h('a.second', { href: '#/' }, t('to_home')));
 	for (;;) {
 		await pause((data.poll_after_ms || 2000) * (1 + Math.random() * 0.2));
 		if (!ctx.alive())
@@ -76,7 +96,33 @@ async function waitForPayment(ctx, data) {
 }
 
 function closedFace(data, text) {
-	return [face(data, h('p.money-won', {}, '—'), h('p', { 'data-outcome': '', role: 'status' }, text)), ...footer(data)];
+	return [face(data, h('p.money-won', {}, '—'), h('p', { 'data-outcome': '', role: 'status', tabindex: '-1' }, text)), ...footer(data)];
+}
+
+function coinFor(ctx, id, data) {
+	const doing = h('p', { role: 'status' }, t('left', data.packet.remaining_count, data.packet.count));
+	const coin = h('button.coin', { type: 'button', 'aria-label': t('open_label') }, t('open'));
+	coin.addEventListener('click', async () => {
+		coin.disabled = true;
+		coin.classList.add('turning');
+		doing.textContent = t('opening');
+		try {
+			const result = await claim(id);
+			if (result.claim) {
+				await follow(ctx, data, result.claim);
+			} else if (ctx.alive()) {
+				ctx.show(...closedFace(data, t(`packet_${result.outcome}`)));
+				ctx.main.querySelector('[data-outcome]').focus({ preventScroll: true });
+			}
+		} catch (problem) {
+			toast(problem.message);
+			doing.textContent = problem.message;
+			coin.disabled = false;
+			coin.classList.remove('turning');
+			coin.focus({ preventScroll: true });
+		}
+	});
+	return [coin, doing];
 }
 
 export async function packetView(ctx) {
@@ -90,24 +136,7 @@ export async function packetView(ctx) {
 		follow(ctx, data, data.my_claim);
 		return null;
 	}
-	if (sealed[data.packet.state])
-		return closedFace(data, t(sealed[data.packet.state]));
-
-	const coin = h('button.coin', { type: 'button', 'aria-label': t('open_label') }, t('open'));
-	coin.addEventListener('click', async () => {
-		coin.disabled = true;
-		coin.classList.add('turning');
-		try {
-			const result = await claim(id);
-			if (result.claim)
-				await follow(ctx, data, result.claim);
-			else if (ctx.alive())
-				ctx.main.replaceChildren(...closedFace(data, t(result.outcome)));
-		} catch (problem) {
-			toast(problem.message);
-			coin.disabled = false;
-			coin.classList.remove('turning');
-		}
-	});
-	return [face(data, coin, h('p', {}, `${data.packet.remaining_count}/${data.packet.count}`)), ...footer(data)];
+	if (sealed.includes(data.packet.state))
+		return closedFace(data, t(`packet_${data.packet.state}`));
+	return [face(data, ...coinFor(ctx, id, data)), ...footer(data)];
 }

@@ -1,18 +1,9 @@
 import { seed, send } from './api.js';
-import { h, toast } from './dom.js';
+import { fen, h, random, toast } from './dom.js';
 import { t } from './i18n.js';
 
-const hex = (bytes) => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
-const random = (n) => hex(crypto.getRandomValues(new Uint8Array(n)));
-
-// "12.34" → 1234 fen, without floats; NaN when it is not an amount.
-export function fen(text) {
-	const m = /^(\d{1,9})(?:\.(\d{1,2}))?$/.exec(text.trim());
-	return m ? Number(m[1]) * 100 + Number((m[2] || '').padEnd(2, '0')) : NaN;
-}
-
-const field = (name, label, control) =>
-	h('label', {}, label, control, h('span.field-error', { 'data-error': name }));
+const field = (name, label, control, note) =>
+	h('label', {}, label, control, note ? h('small.soft', {}, note) : null, h('span.field-error', { 'data-error': name, role: 'alert' }));
 
 function explain(form, problem) {
 	for (const control of form.elements)
@@ -26,40 +17,63 @@ function explain(form, problem) {
 			continue;
 		box.textContent = problem.message;
 		form.elements[name].setAttribute('aria-invalid', 'true');
+		// An optional field may be folded away.
+		const folded = form.elements[name].closest('details');
+		if (folded)
+			folded.open = true;
 	}
-	form.querySelector('[aria-invalid]')?.focus();
-	toast(problem.message);
+	const wrong = form.querySelector('[aria-invalid]');
+	wrong?.focus();
+	if (!wrong)
+		toast(problem.message);
 }
 
-export function sendView() {
-	const total = h('input', { name: 'total', inputmode: 'decimal', required: true, value: '100.00', autocomplete: 'off' });
-	const count = h('input', { name: 'count', inputmode: 'numeric', required: true, value: '10', pattern: '[1-9][0-9]{0,4}', autocomplete: 'off' });
-	const split = h('select', { name: 'split' }, h('option', { value: 'lucky' }, t('lucky')), h('option', { value: 'equal' }, t('equal')));
-	const greeting = h('input', { name: 'greeting', maxlength: '50', placeholder: t('greeting_hint') });
+function controls(count) {
 	const scope = h('select', { name: 'scope' }, h('option', { value: 'public' }, t('scope_public')), h('option', { value: 'invited' }, t('scope_invited')));
-	const invited = h('input', { name: 'invited', inputmode: 'numeric', autocomplete: 'off' });
-	const guests = field('invited', t('invited'), invited);
-	const button = h('button.primary', { type: 'submit' }, t('pay'));
-	// What was sent last: the same input again repeats it to the letter under its key, so that a lost answer makes no second envelope.
-	let last = { input: '', key: '', packet: null };
+	const guests = field('invited', t('invited'), h('input', { name: 'invited', inputmode: 'numeric', autocomplete: 'off' }));
 	guests.hidden = true;
 	scope.addEventListener('change', () => { guests.hidden = scope.value !== 'invited'; });
+	return {
+		count: field('count', t('count'), h('input', { name: 'count', inputmode: 'numeric', required: true, value: String(count), autocomplete: 'off' })),
+		rest: [
+			field('split', t('split'), h('select', { name: 'split' }, h('option', { value: 'lucky' }, t('lucky')), h('option', { value: 'equal' }, t('equal')))),
+			field('greeting', t('greeting'), h('input', { name: 'greeting', maxlength: '50', placeholder: t('greeting_hint') })),
+			field('scope', t('scope'), scope), guests,
+			h('details', {}, h('summary', {}, t('video')),
+				field('video_id', t('video_id'), h('input', { name: 'video_id', maxlength: '64', autocomplete: 'off', spellcheck: 'false' }), t('video_note'))),
+		],
+	};
+}
 
+const number = (text) => (/^[1-9]\d{0,4}$/.test(text.normalize('NFKC').trim()) ? Number(text.normalize('NFKC')) : NaN);
+
+// What every kind of envelope has, as the contract names it.
+function common(form) {
+	const { split, count, scope, greeting, invited, video_id: video } = form.elements;
+	return {
+		split: split.value, count: number(count.value), scope: scope.value,
+		...(greeting.value ? { greeting: greeting.value } : {}),
+		...(video.value.trim() ? { video_id: video.value.trim() } : {}),
+		...(scope.value === 'invited' ? { invited: invited.value.normalize('NFKC').split(/[\s,、]+/).filter(Boolean) } : {}),
+	};
+}
+
+// A form that sends what `read` makes of it. What was sent last is kept: the same input again repeats it to the letter under
+// its key, so that a lost answer makes no second envelope.
+function sending(parts, button, read, sent) {
+	let last = { input: '' };
 	const form = h('form.card', { novalidate: true, onsubmit: async (e) => {
 		e.preventDefault();
-		const amount = fen(total.value);
-		if (!Number.isInteger(amount) || !/^[1-9]\d{0,4}$/.test(count.value.trim())) {
-			const wrong = Number.isInteger(amount) ? 'count' : 'total';
+		if (button.disabled)
+			return;
+		const input = read(form);
+		const wrong = ['total', 'count'].find((name) => input[name] !== undefined && !Number.isInteger(input[name].amount ?? input[name]));
+		if (wrong) {
 			explain(form, { errors: [{ field: wrong }], message: t(`bad_${wrong}`) });
 			return;
 		}
 		button.disabled = true;
 		try {
-			const input = {
-				kind: 'c2c', split: split.value, total: { amount, currency: 'CNY' }, count: Number(count.value), scope: scope.value,
-				...(greeting.value ? { greeting: greeting.value } : {}),
-				...(scope.value === 'invited' ? { invited: invited.value.split(/[\s,，]+/).filter(Boolean) } : {}),
-			};
 			if (last.input !== JSON.stringify(input)) {
 				const mine = await seed();
 				last = {
@@ -69,17 +83,26 @@ export function sendView() {
 			}
 			const made = await send(last.packet, last.key);
 			localStorage.setItem(`hb-seed-${made.packet.id}`, last.hash);
-			localStorage.setItem(`hb-cashier-${made.packet.id}`, made.payment.cashier_url);
-			// Back from the cashier is the envelope, not the form that would make another.
-			history.replaceState(null, '', `#/packet/${made.packet.id}`);
-			location.assign(made.payment.cashier_url);
+			sent(made);
 		} catch (problem) {
 			explain(form, problem);
 			button.disabled = false;
 		}
-	} },
-	h('div.two', {}, field('total', t('total'), total), field('count', t('count'), count)),
-	field('split', t('split'), split), field('greeting', t('greeting'), greeting),
-	field('scope', t('scope'), scope), guests, button);
+	} }, ...parts, button);
+	return form;
+}
+
+export function sendView() {
+	const { count, rest } = controls(10);
+	const total = h('input', { name: 'total', inputmode: 'decimal', required: true, value: '100.00', autocomplete: 'off' });
+	const form = sending([h('div.two', {}, field('total', t('total'), total), count), ...rest],
+		h('button.primary', { type: 'submit' }, t('pay')),
+		(filled) => ({ kind: 'c2c', total: { amount: fen(total.value), currency: 'CNY' }, ...common(filled) }),
+		(made) => {
+			localStorage.setItem(`hb-cashier-${made.packet.id}`, made.payment.cashier_url);
+			// Back from the cashier is the envelope, not the form that would make another.
+			history.replaceState(null, '', `#/packet/${made.packet.id}`);
+			location.assign(made.payment.cashier_url);
+		});
 	return [h('h1', {}, t('send_one')), form];
 }
