@@ -237,7 +237,8 @@ err_t keys_open(const keys_ring_t *r, const char *purpose, const keys_part *ad,
 		return ERR_TOKEN_INVALID;
 	memcpy(id, sealed, KEYS_ID_BYTES - 1);
 	k = keys_find(r, id);
-	if (!k)
+	/* The padding too: what we sealed has one form only. */
+	if (!k || memcmp(sealed, k->id, KEYS_ID_BYTES - 1))
 		return ERR_TOKEN_INVALID;
 	keys_subkey(k, purpose, KEYS_USE_SEAL, sub);
 	rc = crypto_aead_xchacha20poly1305_ietf_decrypt(plain, NULL, NULL, body,

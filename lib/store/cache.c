@@ -8,6 +8,7 @@
 #include "base/clk.h"
 #include "base/logger.h"
 #include "base/metrics.h"
+#include "base/parse.h"
 
 #include <libmemcached/memcached.h>
 #include <pthread.h>
@@ -223,6 +224,62 @@ err_t cache_set(cache_t *c, const char *key, const void *value, size_t len, uint
 		memcached_set(h, key, key_len, whole, key_len + 1 + len, (time_t)ttl_s, 0);
 	free(whole);
 	if (rc != MEMCACHED_SUCCESS)
+		return failed(c, h, memcached_strerror(h, rc));
+	answered(c, h);
+	return ERR_OK;
+}
+
+static memcached_return_t append_once(memcached_st *h, const char *key, size_t key_len,
+	const char *whole, size_t whole_len, uint32_t ttl_s)
+{
+	memcached_return_t rc = memcached_append(
+		h, key, key_len, whole + key_len + 1, whole_len - key_len - 1, 0, 0);
+
+	if (rc != MEMCACHED_NOTSTORED)
+		return rc;
+	return memcached_add(h, key, key_len, whole, whole_len, (time_t)ttl_s, 0);
+}
+
+err_t cache_append(cache_t *c, const char *key, const void *value, size_t len, uint32_t ttl_s)
+{
+	size_t key_len = key_length(key);
+	memcached_return_t rc = MEMCACHED_NOTSTORED;
+	memcached_st *h;
+
+	BUG_ON(len > VALUE_MAX_BYTES || ttl_s == 0 || ttl_s > TTL_MAX_S);
+	err_t e = take(c, &h);
+	if (e != ERR_OK)
+		return e;
+	char *whole = malloc(key_len + 1 + len);
+	BUG_ON(!whole);
+	memcpy(whole, key, key_len + 1);
+	memcpy(whole + key_len + 1, value, len);
+	/* Not stored by the add: somebody made the value meanwhile. */
+	for (int i = 0; i < COUNT_TRIES && rc == MEMCACHED_NOTSTORED; i++)
+		rc = append_once(h, key, key_len, whole, key_len + 1 + len, ttl_s);
+	free(whole);
+	if (rc != MEMCACHED_SUCCESS)
+		return failed(c, h, memcached_strerror(h, rc));
+	answered(c, h);
+	return ERR_OK;
+}
+
+err_t cache_evictions(cache_t *c, uint64_t *count)
+{
+	memcached_return_t rc, got = MEMCACHED_FAILURE;
+	memcached_st *h;
+	err_t e = take(c, &h);
+
+	if (e != ERR_OK)
+		return e;
+	memcached_stat_st *stat = memcached_stat(h, NULL, &rc);
+	char *text = stat && rc == MEMCACHED_SUCCESS
+			     ? memcached_stat_get_value(h, stat, "evictions", &got)
+			     : NULL;
+	bool ok = text && got == MEMCACHED_SUCCESS && parse_u64(text, INT64_MAX, count);
+	free(text);
+	memcached_stat_free(h, stat);
+	if (!ok)
 		return failed(c, h, memcached_strerror(h, rc));
 	answered(c, h);
 	return ERR_OK;

@@ -20,6 +20,12 @@ err_t cache_get(cache_t *c, const char *key, void *value, size_t *len) MUST_CHEC
 err_t cache_set(
 	cache_t *c, const char *key, const void *value, size_t len, uint32_t ttl_s) MUST_CHECK;
 err_t cache_delete(cache_t *c, const char *key) MUST_CHECK;
+/* Puts the bytes behind the value, or makes it; atomic, but a call that failed may have been done.
+ * Making it starts ttl_s, which later calls leave as it is. */
+err_t cache_append(
+	cache_t *c, const char *key, const void *value, size_t len, uint32_t ttl_s) MUST_CHECK;
+/* How many values memcached has thrown out before their time since it was started. */
+err_t cache_evictions(cache_t *c, uint64_t *count) MUST_CHECK;
 /* Adds 1 to a counter that starts at 0 and lives ttl_s; *now is its value after. A hint: a
  * timed-out call may have counted. */
 err_t cache_count(cache_t *c, const char *key, uint32_t ttl_s, uint64_t *now) MUST_CHECK;

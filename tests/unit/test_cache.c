@@ -136,6 +136,35 @@ static void a_counter_counts_all_threads(void **state)
 	assert_int_equal(cache_delete(cache, key), ERR_OK);
 }
 
+static void *append_hundred(void *ctx)
+{
+	for (int i = 0; i < 100; i++)
+		BUG_ON(cache_append(cache, ctx, "ab", 2, 60) != ERR_OK);
+	return NULL;
+}
+
+static void what_all_threads_append_is_there(void **state)
+{
+	(void)state;
+	pthread_t thread[4];
+	char key[80], value[1000];
+	size_t len = sizeof value;
+	uint64_t evictions = 1000;
+
+	snprintf(key, sizeof key, "%s", key_of("list"));
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, append_hundred, key), 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(cache_get(cache, key, value, &len), ERR_OK);
+	assert_int_equal(len, 800);
+	for (size_t i = 0; i < len; i += 2)
+		assert_memory_equal(value + i, "ab", 2);
+	assert_int_equal(cache_delete(cache, key), ERR_OK);
+	assert_int_equal(cache_evictions(cache, &evictions), ERR_OK);
+	assert_int_equal(evictions, 0);
+}
+
 static void a_stopped_server_costs_one_short_wait_and_then_nothing(void **state)
 {
 	(void)state;
@@ -299,6 +328,7 @@ int main(void)
 		T(a_value_larger_than_the_room_is_none),
 		T(values_end_with_their_time),
 		T(a_counter_counts_all_threads),
+		T(what_all_threads_append_is_there),
 		T(a_stopped_server_costs_one_short_wait_and_then_nothing),
 		T(after_the_break_one_caller_tries_for_all),
 		T(a_late_answer_never_meets_another_question),

@@ -1,0 +1,8 @@
+# The rain: tokens, and their list on the memcached of HB_TEST_MEMCACHED.
+check_PROGRAMS += tests/unit/test_token
+tests_unit_test_token_SOURCES = tests/unit/test_token.c tests/unit/unit.h tests/unit/files.h
+tests_unit_test_token_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
+
+SERVER_TESTS += tests/unit/test_token_list
+tests_unit_test_token_list_SOURCES = tests/unit/test_token_list.c tests/unit/files.h $(SERVER_TEST_SOURCES)
+tests_unit_test_token_list_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
