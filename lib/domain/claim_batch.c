@@ -2,10 +2,14 @@
  * statements are text that is built here, from integers only: prepared statements cannot hold lists
  * of any length. COMMIT goes alone, at the price of one more trip for the whole batch: its failure
  * is the only one that leaves the outcome open and must not be mistaken for another statement's,
- * and so the changed rows are counted before it. Who has claimed is read after the packet's row is
- * locked, by a statement of its own: under READ COMMITTED it then sees every other process's
- * claims. A repeated batch tells its own earlier claims from others by the numbers that it gave
- * them. */
+ * and so the changed rows are counted before it.
+ *
+ * Most who come have not claimed, and the table's primary key tells those who have. So a batch gives
+ * everyone a share and inserts plainly; only when the key refuses (which undoes the whole statement)
+ * or somebody would go without a share, it reads who has claimed and decides again. All of that is
+ * under the packet's lock, so what is read then is complete: under READ COMMITTED it holds every
+ * other process's claims. A batch that is run again reads first, and tells its own earlier claims
+ * from others by the numbers that it gave them. */
 #include "domain/claim_inner.h"
 
 #include "base/logger.h"
@@ -18,6 +22,8 @@
 #include <string.h>
 
 enum { TEXT_BYTES_PER_CLAIM = 512, TEXT_BYTES = 4096 };
+enum { WARY_BATCHES = 16 }; /* that read first after one that met an earlier claim */
+enum { PACKET_COLS = 9 };   /* of the packets' SELECT; those of the seed follow */
 
 claim_batch_t *claim_batch_new(const claim_batch_conf *c)
 {
@@ -182,10 +188,24 @@ static claim_seat *seat_of(const claim_batch_t *w, char *const *col)
 	return s;
 }
 
-static void on_packet(claim_batch_t *w, char *const *col)
+static void on_seed(packet_row *r, char *const *col, const unsigned long *len)
 {
-	claim_packet *p = packet_of(w, col[0]);
+	BUG_ON(len[3] > sizeof(r->seed) || len[4] > sizeof(r->nonce));
+	r->split = (split_kind)col_number(col[0]);
+	r->total_fen = col_fen(col[1]);
+	r->seed_id = col_number(col[2]);
+	r->seed_len = len[3];
+	r->nonce_len = len[4];
+	memcpy(r->seed, col[3], len[3]);
+	memcpy(r->nonce, col[4], len[4]);
+}
 
+static void on_packet(
+	void *ctx, unsigned result, unsigned cols, char *const *col, const unsigned long *len)
+{
+	claim_packet *p = packet_of(ctx, col[0]);
+
+	(void)result;
 	p->found = true;
 	p->row.sender = col_number(col[1]);
 	p->row.kind = (packet_kind)col_number(col[2]);
@@ -195,12 +215,16 @@ static void on_packet(claim_batch_t *w, char *const *col)
 	p->row.remaining_count = p->left = (uint32_t)col_number(col[6]);
 	p->row.remaining_fen = p->left_fen = col_fen(col[7]);
 	p->row.expires_at_ms = col_fen(col[8]);
+	if (cols > PACKET_COLS)
+		on_seed(&p->row, col + PACKET_COLS, len + PACKET_COLS);
 }
 
-static void on_claim(claim_batch_t *w, char *const *col)
+static void on_claim(
+	void *ctx, unsigned result, unsigned cols, char *const *col, const unsigned long *len)
 {
-	claim_seat *s = seat_of(w, col);
+	claim_seat *s = seat_of(ctx, col);
 
+	(void)result, (void)cols, (void)len;
 	s->holder = s;
 	s->claim = (claim_row){.packet_id = s->packet->part->packet_id,
 		.uid = s->item->uid,
@@ -210,46 +234,9 @@ static void on_claim(claim_batch_t *w, char *const *col)
 		.claimed_at_ms = col_fen(col[5])};
 }
 
-static void on_seed(claim_batch_t *w, char *const *col, const unsigned long *len)
-{
-	packet_row *r = &packet_of(w, col[0])->row;
-
-	BUG_ON(len[4] > sizeof(r->seed) || len[5] > sizeof(r->nonce));
-	r->split = (split_kind)col_number(col[1]);
-	r->total_fen = col_fen(col[2]);
-	r->seed_id = col_number(col[3]);
-	r->seed_len = len[4];
-	r->nonce_len = len[5];
-	memcpy(r->seed, col[4], len[4]);
-	memcpy(r->nonce, col[5], len[5]);
-}
-
-static void on_row(
-	void *ctx, unsigned result, unsigned cols, char *const *col, const unsigned long *len)
-{
-	(void)cols;
-	if (result == 0)
-		on_packet(ctx, col);
-	else if (result == 1)
-		on_claim(ctx, col);
-	else
-		on_seed(ctx, col, len);
-}
-
 static bool want_any(const claim_packet *p)
 {
 	(void)p;
-	return true;
-}
-
-static bool want_seed(const claim_packet *p)
-{
-	return !p->set;
-}
-
-static bool want_claim(const claim_seat *s)
-{
-	(void)s;
 	return true;
 }
 
@@ -280,25 +267,45 @@ static void batch_seat(claim_batch_t *w, const lane_batch *b)
 	}
 }
 
-static err_t batch_read(claim_batch_t *w, db_t *db)
+/* Begins the transaction and locks the packets; with what their shares are drawn from where it is
+ * not in memory. */
+static err_t batch_lock(claim_batch_t *w, db_t *db)
 {
+	bool draws = false;
+
+	for (unsigned i = 0; i < w->packets; i++)
+		draws = draws || !w->packet[i].set;
 	w->len = 0;
+	text_add(w, "SELECT packet_id,sender,kind,scope,state,count,remaining_count,remaining,"
+		    "expires_at");
 	text_packets(w,
-		"SELECT "
-		"packet_id,sender,kind,scope,state,count,remaining_count,remaining,expires_at"
-		" FROM packet FORCE INDEX(PRIMARY) WHERE packet_id IN ",
+		draws ? ",split,total,seed_id,seed,nonce"
+			" FROM packet FORCE INDEX(PRIMARY) WHERE packet_id IN "
+		      : " FROM packet FORCE INDEX(PRIMARY) WHERE packet_id IN ",
 		want_any);
 	text_add(w, " ORDER BY packet_id FOR UPDATE");
-	text_add(w, w->conf.skip_locked ? " SKIP LOCKED;" : ";");
-	text_users(w,
-		"SELECT packet_id,uid,idx,claim_no,amount,claimed_at"
-		" FROM claim FORCE INDEX(PRIMARY) WHERE (packet_id,uid) IN ",
-		want_claim);
-	text_packets(w,
-		";SELECT packet_id,split,total,seed_id,seed,nonce"
-		" FROM packet FORCE INDEX(PRIMARY) WHERE packet_id IN ",
-		want_seed);
-	return db_script(db, w->text, w->len, on_row, w);
+	text_add(w, w->conf.skip_locked ? " SKIP LOCKED" : "");
+	return db_begin_script(db, w->text, w->len, on_packet, w);
+}
+
+static bool want_claim(const claim_seat *s)
+{
+	return s->packet->found && !s->packet->claims_known;
+}
+
+static err_t batch_read_claims(claim_batch_t *w, db_t *db)
+{
+	err_t err = ERR_OK;
+
+	w->len = 0;
+	if (text_users(w,
+		    "SELECT packet_id,uid,idx,claim_no,amount,claimed_at"
+		    " FROM claim FORCE INDEX(PRIMARY) WHERE (packet_id,uid) IN ",
+		    want_claim))
+		err = db_script(db, w->text, w->len, on_claim, w);
+	for (unsigned i = 0; i < w->packets; i++)
+		w->packet[i].claims_known = true;
+	return err;
 }
 
 static bool want_missing(const claim_packet *p)
@@ -491,21 +498,61 @@ static err_t batch_write(claim_batch_t *w, db_t *db)
 	return err;
 }
 
+static bool is_rerun(const claim_batch_t *w)
+{
+	for (unsigned i = 0; i < w->seats; i++)
+		if (w->seat[i].item->claim_no != 0)
+			return true;
+	return false;
+}
+
+static bool decided(const claim_batch_t *w)
+{
+	for (unsigned i = 0; i < w->packets; i++)
+		if (w->packet[i].refuses && !w->packet[i].claims_known)
+			return false;
+	return true;
+}
+
+static err_t decide_again(claim_batch_t *w, db_t *db)
+{
+	claim_undecide(w);
+	const err_t err = batch_read_claims(w, db);
+	return err == ERR_OK ? claim_decide(w) : err;
+}
+
+static err_t batch_give(claim_batch_t *w, db_t *db)
+{
+	const bool reads = w->wary > 0 || is_rerun(w);
+	err_t err = reads ? batch_read_claims(w, db) : ERR_OK;
+
+	if (w->wary > 0)
+		w->wary--;
+	if (err == ERR_OK)
+		err = claim_decide(w);
+	if (err == ERR_OK && !decided(w))
+		err = decide_again(w, db);
+	if (err == ERR_OK && w->fresh > 0)
+		err = batch_write(w, db);
+	if (err == ERR_DB_DUPLICATE && !reads) {
+		w->wary = WARY_BATCHES;
+		err = decide_again(w, db);
+		if (err == ERR_OK && w->fresh > 0)
+			err = batch_write(w, db);
+	}
+	return err;
+}
+
 err_t claim_batch_run(claim_batch_t *w, db_t *db, lane_batch *b)
 {
-	err_t err = db_begin(db);
-
 	batch_seat(w, b);
-	if (err == ERR_OK)
-		err = batch_read(w, db);
+	err_t err = batch_lock(w, db);
 	if (err == ERR_OK)
 		err = batch_read_rare(w, db);
 	if (err == ERR_OK)
-		err = claim_decide(w);
+		err = batch_give(w, db);
 	if (err == ERR_OK && w->fresh > 0) {
-		err = batch_write(w, db);
-		if (err == ERR_OK)
-			err = db_commit(db);
+		err = db_commit(db);
 		if (err == ERR_OK)
 			METRICS_INC(CLAIM_BATCHES);
 	} else {

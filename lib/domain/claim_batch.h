@@ -1,7 +1,7 @@
-/* claim_batch: one transaction that opens packets for many users: locks the packets, reads who has
- * claimed already, gives the others the next shares, writes claims, packets and one outbox row, and
- * commits. Four round trips for any number of claims. A claim_batch_t is working memory of one
- * thread at a time. */
+/* claim_batch: one transaction that opens packets for many users: locks the packets, gives those who
+ * have not claimed the next shares, writes claims, packets and one outbox row, and commits. Three
+ * round trips for any number of claims; up to two more when somebody has claimed already or goes
+ * without a share. A claim_batch_t is working memory of one thread at a time. */
 #ifndef HB_DOMAIN_CLAIM_BATCH_H
 #define HB_DOMAIN_CLAIM_BATCH_H
 

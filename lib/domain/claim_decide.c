@@ -1,5 +1,5 @@
-/* Why: who gets what is decided from rows that are locked and complete, in order of arrival, with
- * no statement in between. A repeated batch tells its own earlier claims from others by the numbers
+/* Why: who gets what is decided from rows that are locked, in order of arrival, with no statement in
+ * between. A repeated batch tells its own earlier claims from others by the numbers
  * that it gave them. A user who waits twice holds one claim, and both are told of it. */
 #include "domain/claim_inner.h"
 
@@ -104,6 +104,8 @@ static err_t seat_decide(claim_batch_t *w, claim_seat *s)
 			r->outcome = CLAIM_NOT_ELIGIBLE;
 		if (r->outcome == CLAIM_CLAIMED)
 			err = seat_give(w, s);
+		else
+			p->refuses = true;
 	}
 	r->remaining_count = p->left;
 	p->part->known = p->was_open;
@@ -137,6 +139,25 @@ static err_t packet_number(claim_batch_t *w, const claim_packet *p, claim_seat *
 			from[i].item->result.row = holder->claim;
 	}
 	return ERR_OK;
+}
+
+void claim_undecide(claim_batch_t *w)
+{
+	for (unsigned i = 0; i < w->packets; i++) {
+		claim_packet *p = &w->packet[i];
+		p->left = p->row.remaining_count;
+		p->left_fen = p->row.remaining_fen;
+		p->fresh = 0;
+		p->refuses = false;
+	}
+	for (unsigned i = 0; i < w->seats; i++) {
+		claim_seat *s = &w->seat[i];
+		if (s->first->holder && s->first->holder->fresh)
+			s->first->holder = NULL;
+	}
+	for (unsigned i = 0; i < w->seats; i++)
+		w->seat[i].fresh = false;
+	w->fresh = 0;
 }
 
 err_t claim_decide(claim_batch_t *w)

@@ -10,6 +10,8 @@
 typedef struct {
 	lane_part *part;
 	bool found, was_open;
+	bool claims_known; /* `holder` of its seats is what the table says */
+	bool refuses;      /* somebody gets no share, unless they have one already */
 	packet_row row; /* as locked; without its texts */
 	uint32_t left;
 	int64_t left_fen;
@@ -39,9 +41,13 @@ struct claim_batch {
 	char *text;
 	size_t len, room;
 	int64_t changed; /* packets that the UPDATE met; -1: none reported */
+	unsigned wary;   /* batches that are still to read claims before they write any */
 };
 
-/* Fills every item's err and result, and the seats' fresh claims; nothing is written. */
+/* Fills every item's err and result, and the seats' fresh claims; nothing is written. Whose claims
+ * are not known is taken to have none. */
 err_t claim_decide(claim_batch_t *w) MUST_CHECK;
+/* Takes back what claim_decide decided, for another time with more claims known. */
+void claim_undecide(claim_batch_t *w);
 
 #endif

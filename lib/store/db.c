@@ -28,6 +28,8 @@ struct db {
 	uint64_t epoch, insert_id, thread_id;
 	bool dead;
 	bool in_tx;
+	char *begin; /* text of db_begin_script */
+	size_t begin_room;
 	err_t tx_error; /* the first one of this transaction; sticks until db_rollback */
 };
 
@@ -177,6 +179,7 @@ void db_close(db_t **db)
 		if ((*db)->stmt[i])
 			mysql_stmt_close((*db)->stmt[i]);
 	}
+	free((*db)->begin);
 	free(*db);
 	*db = NULL;
 }
@@ -344,45 +347,67 @@ err_t db_script(db_t *db, const char *sql, size_t n, db_row_fn on_row, void *ctx
 	return e == ERR_OK ? run_text(db, sql, n, "script", true, on_row, ctx) : e;
 }
 
-static void on_epoch(
+/* The rows of a transaction's first round trip. */
+typedef struct {
+	uint64_t ruling; /* the epoch that rules; 0: not heard of */
+	unsigned before; /* results before the caller's own */
+	db_row_fn on_row;
+	void *ctx;
+} begun;
+
+static void on_begun(
 	void *ctx, unsigned result, unsigned cols, char *const *col, const unsigned long *len)
 {
-	(void)result;
-	(void)len;
-	if (cols == 1 && col[0])
-		*(uint64_t *)ctx = strtoull(col[0], NULL, 10);
+	begun *b = ctx;
+
+	if (result >= b->before)
+		b->on_row(b->ctx, result - b->before, cols, col, len);
+	else if (cols == 1 && col[0])
+		b->ruling = strtoull(col[0], NULL, 10);
 }
 
-/* Both in one round trip; every writing transaction pays for this. */
-static err_t begin_with_epoch(db_t *db)
+/* The text of the first round trip, in memory that the connection keeps. */
+static size_t begin_text(db_t *db, const char *sql, size_t n)
 {
-	char sql[200];
-	uint64_t ruling = 0;
-	int n = snprintf(sql, sizeof sql, "START TRANSACTION;%s", sql_table[SQL_EPOCH_CHECK].text);
+	const char *check = db->epoch ? sql_table[SQL_EPOCH_CHECK].text : "";
+	const size_t room = strlen(check) + n + sizeof "START TRANSACTION;;";
 
-	BUG_ON(n < 0 || (size_t)n >= sizeof sql);
-	err_t e = run_text(db, sql, (size_t)n, "begin", false, on_epoch, &ruling);
-	if (e != ERR_OK || ruling == db->epoch)
-		return e;
-	LOG(ERROR, "db.epoch", {"given", LOG_U(db->epoch)}, {"ruling", LOG_U(ruling)});
-	life_stop("epoch");
-	return ERR_CELL_UNAVAILABLE;
+	if (room > db->begin_room) {
+		db->begin = realloc(db->begin, room);
+		BUG_ON(!db->begin);
+		db->begin_room = room;
+	}
+	const int head = snprintf(db->begin, room, "START TRANSACTION%s%s%s", *check ? ";" : "",
+		check, n > 0 ? ";" : "");
+	BUG_ON(head < 0 || (size_t)head + n > room);
+	memcpy(db->begin + head, sql, n);
+	return (size_t)head + n;
 }
 
-err_t db_begin(db_t *db)
+err_t db_begin_script(db_t *db, const char *sql, size_t n, db_row_fn on_row, void *ctx)
 {
-	static const char begin[] = "START TRANSACTION";
+	begun b = {.before = db->epoch ? 2 : 1, .on_row = on_row, .ctx = ctx};
 	err_t e = db_ready(db);
 
 	BUG_ON(db->in_tx);
 	if (e != ERR_OK)
 		return e;
 	db->in_tx = true;
-	e = db->epoch ? begin_with_epoch(db)
-		      : run_text(db, begin, sizeof begin - 1, "begin", false, NULL, NULL);
+	const size_t len = begin_text(db, sql, n);
+	e = run_text(db, db->begin, len, "begin", false, on_begun, &b);
+	if (e == ERR_OK && b.ruling != db->epoch) {
+		LOG(ERROR, "db.epoch", {"given", LOG_U(db->epoch)}, {"ruling", LOG_U(b.ruling)});
+		life_stop("epoch");
+		e = ERR_CELL_UNAVAILABLE;
+	}
 	if (e != ERR_OK)
 		db_rollback(db);
 	return e;
+}
+
+err_t db_begin(db_t *db)
+{
+	return db_begin_script(db, "", 0, NULL, NULL);
 }
 
 /* Errors of COMMIT after which nothing has happened for certain. A KILL is none of them: it ends a

@@ -102,6 +102,9 @@ err_t db_script(db_t *db, const char *sql, size_t n, db_row_fn on_row, void *ctx
 /* START TRANSACTION and, with an epoch in the target, its check under a shared lock
  * (ERR_CELL_UNAVAILABLE and life_stop when another epoch rules). */
 err_t db_begin(db_t *db) MUST_CHECK;
+/* The same and, in the same round trip, statements that read or lock (as db_script; `result` counts
+ * from the first of them). Their rows mean nothing unless it returns ERR_OK. */
+err_t db_begin_script(db_t *db, const char *sql, size_t n, db_row_fn on_row, void *ctx) MUST_CHECK;
 /* ERR_OUTCOME_UNKNOWN when the answer was lost: the connection is dead, the transaction may have
  * happened. */
 err_t db_commit(db_t *db) MUST_CHECK;

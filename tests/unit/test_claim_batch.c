@@ -22,13 +22,21 @@ static void connect_again(claim_fixture *f)
 	assert_int_equal(db_open(&f->target, &conn), ERR_OK);
 }
 
+/* That has met no earlier claim yet, and so writes before it reads. */
+static void work_again(claim_fixture *f)
+{
+	const claim_batch_conf c = {f->numbers, f->shares, CLAIMS_MAX, true};
+
+	claim_batch_free(&work);
+	work = claim_batch_new(&c);
+}
+
 static int setup(void **state)
 {
 	if (fixture_setup(state) != 0)
 		return -1;
 	claim_fixture *f = *state;
-	const claim_batch_conf c = {f->numbers, f->shares, CLAIMS_MAX, true};
-	work = claim_batch_new(&c);
+	work_again(f);
 	connect_again(f);
 	return 0;
 }
@@ -184,6 +192,85 @@ static void a_second_request_may_bring_the_grant_that_the_first_lacks(void **sta
 	assert_int_equal(b.item[1].result.outcome, CLAIM_CLAIMED);
 	assert_int_equal(b.item[2].result.outcome, CLAIM_ALREADY);
 	assert_int_equal(b.item[2].result.row.claim_no, b.item[1].result.row.claim_no);
+	fixture_check_books(f);
+}
+
+static void expect_claimed(const lane_item *it, uint32_t index)
+{
+	assert_int_equal(it->result.outcome, CLAIM_CLAIMED);
+	assert_int_equal(it->result.row.index, index);
+}
+
+static void expect_already(const lane_item *it, uint64_t claim_no)
+{
+	assert_int_equal(it->result.outcome, CLAIM_ALREADY);
+	assert_int_equal(it->result.row.claim_no, claim_no);
+}
+
+/* Once with a batch that has to be taken back and decided again, once with one that reads first. */
+static void who_has_claimed_earlier_takes_nothing_from_the_others(void **state)
+{
+	claim_fixture *f = *state;
+	const uint64_t p = fixture_packet_new(f, &(fixture_packet){.count = 6, .total_fen = 900});
+	const uint64_t q = fixture_packet_new(f, &(fixture_packet){.count = 3, .total_fen = 900});
+	const uint64_t first = claim_one(p, 1).row.claim_no, other = claim_one(q, 1).row.claim_no;
+
+	work_again(f);
+	for (unsigned round = 0; round < 2; round++) {
+		batch b = {0};
+		ask(&b, p, 10 + round);
+		ask(&b, p, 1);
+		ask(&b, p, 20 + round);
+		ask(&b, q, 1);
+		ask(&b, q, 10 + round);
+		done(&b);
+		expect_claimed(&b.item[0], 1 + 2 * round);
+		expect_already(&b.item[1], first);
+		expect_claimed(&b.item[2], 2 + 2 * round);
+		expect_already(&b.item[3], other);
+		expect_claimed(&b.item[4], 1 + round);
+		assert_int_equal(b.part[0].remaining, 3 - 2 * round);
+		assert_int_equal(b.part[1].remaining, 1 - round);
+	}
+	fixture_check_books(f);
+}
+
+/* Each would be refused, had they not claimed earlier. */
+static void who_has_claimed_earlier_is_told_so_whatever_became_of_the_packet(void **state)
+{
+	claim_fixture *f = *state;
+	const fixture_packet spec = {.scope = PACKET_FRIENDS, .count = 2, .total_fen = 900};
+	const uint64_t friends = fixture_packet_new(f, &spec);
+	const uint64_t empty =
+		fixture_packet_new(f, &(fixture_packet){.count = 2, .total_fen = 900});
+	const uint64_t over =
+		fixture_packet_new(f, &(fixture_packet){.count = 2, .total_fen = 900});
+	batch b = {0}, again = {0};
+
+	work_again(f);
+	ask(&b, friends, 1)->relations = 1u << SESSION_FRIEND;
+	ask(&b, empty, 1);
+	ask(&b, over, 1);
+	done(&b);
+	fixture_run(f, "UPDATE packet SET state=%u WHERE packet_id=%" PRIu64,
+		STATES_PACKET_REFUNDING, over);
+	ask(&again, friends, 1);
+	ask(&again, friends, 2);
+	ask(&again, empty, 2);
+	ask(&again, empty, 3);
+	ask(&again, empty, 1);
+	ask(&again, over, 2);
+	ask(&again, over, 1);
+	done(&again);
+	expect_already(&again.item[0], b.item[0].result.row.claim_no);
+	assert_int_equal(again.item[1].result.outcome, CLAIM_NOT_ELIGIBLE);
+	expect_claimed(&again.item[2], 1);
+	assert_int_equal(again.item[3].result.outcome, CLAIM_EXHAUSTED);
+	expect_already(&again.item[4], b.item[1].result.row.claim_no);
+	assert_int_equal(again.item[5].result.outcome, CLAIM_EXPIRED);
+	expect_already(&again.item[6], b.item[2].result.row.claim_no);
+	fixture_run(
+		f, "UPDATE packet SET state=%u WHERE packet_id=%" PRIu64, STATES_PACKET_OPEN, over);
 	fixture_check_books(f);
 }
 
@@ -430,6 +517,8 @@ int main(void)
 		cmocka_unit_test(shares_are_given_in_order_until_none_is_left),
 		cmocka_unit_test(many_packets_share_one_transaction_and_one_outbox_row),
 		cmocka_unit_test(a_user_has_one_share_however_often_they_ask),
+		cmocka_unit_test(who_has_claimed_earlier_takes_nothing_from_the_others),
+		cmocka_unit_test(who_has_claimed_earlier_is_told_so_whatever_became_of_the_packet),
 		cmocka_unit_test(a_second_request_may_bring_the_grant_that_the_first_lacks),
 		cmocka_unit_test(the_packet_s_state_decides),
 		cmocka_unit_test(who_may_open_is_the_scope_s),

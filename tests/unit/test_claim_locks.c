@@ -183,7 +183,7 @@ static void a_deadlock_is_run_again(void **state)
 typedef struct {
 	pthread_t thread;
 	claim_service_t *service;
-	uint64_t packet_id;
+	uint64_t packet_id, uid;
 	err_t err;
 	claim_result result;
 	_Atomic bool done;
@@ -204,7 +204,7 @@ static void *lone_main(void *arg)
 {
 	lone_claim *l = arg;
 
-	l->err = claim_until_let_in(l->service, l->packet_id, 7, &l->result);
+	l->err = claim_until_let_in(l->service, l->packet_id, l->uid, &l->result);
 	l->done = true;
 	return NULL;
 }
@@ -238,7 +238,7 @@ static void pace(claim_fixture *f, claim_service_t *s, int64_t *median_us, int64
 static void others_go_on(claim_fixture *f, const char *options[][2])
 {
 	const fixture_packet spec = {.count = 1, .total_fen = 88};
-	lone_claim l = {.packet_id = fixture_packet_new(f, &spec)};
+	lone_claim l = {.packet_id = fixture_packet_new(f, &spec), .uid = 7};
 	int64_t free_us, free_longest_us, held_us, held_longest_us;
 	db_t *holder;
 	char hold[120];
@@ -277,38 +277,53 @@ static void nor_with_one_locked_transaction_per_claim(void **state)
 	others_go_on(*state, (const char *[][2]){{"claim.row_lock", "true"}, {NULL, NULL}});
 }
 
-/* The first has the packet's lock and has written its claim; the second has begun before the first
- * commits. */
-static void a_claim_that_another_process_is_making_is_seen(void **state)
+/* The first has the packet's lock and has written its claim; the second, of another process, has begun
+ * before the first commits. */
+static void claim_at_once(claim_fixture *f, lone_claim *first, lone_claim *second)
 {
-	claim_fixture *f = *state;
 	const char *first_has[][2] = {{"claim.unknown_ms", "30000"}, {NULL, NULL}},
 		   *second_has[][2] = {{"claim.row_lock", "true"}, {NULL, NULL}};
-	lone_claim first = {.packet_id = fixture_packet_new(
-				    f, &(fixture_packet){.count = 2, .total_fen = 88})},
-		   second = first;
+	const fixture_packet spec = {.count = 3, .total_fen = 88};
 	lock_service s[2];
 
+	first->packet_id = second->packet_id = fixture_packet_new(f, &spec);
 	service_start_waiting(&s[0], f, LONG_WAIT_S, first_has);
 	service_start_waiting(&s[1], f, LONG_WAIT_S, second_has);
-	first.service = s[0].process.service;
-	second.service = s[1].process.service;
+	first->service = s[0].process.service;
+	second->service = s[1].process.service;
 	hold_outbox(f);
-	pthread_create(&first.thread, NULL, lone_main, &first);
+	pthread_create(&first->thread, NULL, lone_main, first);
 	await_lock_waits(f, 1);
-	pthread_create(&second.thread, NULL, lone_main, &second);
+	pthread_create(&second->thread, NULL, lone_main, second);
 	await_lock_waits(f, 2);
 	fixture_run(f, "ROLLBACK");
-	pthread_join(first.thread, NULL);
-	pthread_join(second.thread, NULL);
-	assert_int_equal(first.err, ERR_OK);
-	assert_int_equal(first.result.outcome, CLAIM_CLAIMED);
-	assert_int_equal(second.err, ERR_OK);
-	assert_int_equal(second.result.outcome, CLAIM_ALREADY);
-	assert_int_equal(second.result.row.claim_no, first.result.row.claim_no);
+	pthread_join(first->thread, NULL);
+	pthread_join(second->thread, NULL);
 	service_end(&s[0]);
 	service_end(&s[1]);
+	assert_int_equal(first->err, ERR_OK);
+	assert_int_equal(first->result.outcome, CLAIM_CLAIMED);
+	assert_int_equal(second->err, ERR_OK);
 	fixture_check_books(f);
+}
+
+static void a_claim_that_another_process_is_making_is_seen(void **state)
+{
+	lone_claim first = {.uid = 7}, second = {.uid = 7};
+
+	claim_at_once(*state, &first, &second);
+	assert_int_equal(second.result.outcome, CLAIM_ALREADY);
+	assert_int_equal(second.result.row.claim_no, first.result.row.claim_no);
+}
+
+static void the_share_that_another_process_is_giving_is_not_given_again(void **state)
+{
+	lone_claim first = {.uid = 7}, second = {.uid = 8};
+
+	claim_at_once(*state, &first, &second);
+	assert_int_equal(second.result.outcome, CLAIM_CLAIMED);
+	assert_int_equal(first.result.row.index, 0);
+	assert_int_equal(second.result.row.index, 1);
 }
 
 /* ---- what no lock should allow ---- */
@@ -366,6 +381,7 @@ int main(void)
 		cmocka_unit_test(a_locked_packet_does_not_hold_up_the_others),
 		cmocka_unit_test(nor_with_one_locked_transaction_per_claim),
 		cmocka_unit_test(a_claim_that_another_process_is_making_is_seen),
+		cmocka_unit_test(the_share_that_another_process_is_giving_is_not_given_again),
 		cmocka_unit_test(a_packet_that_changes_under_its_lock_is_not_written_over),
 		cmocka_unit_test(a_packet_that_is_still_open_is_not_kept_as_settled),
 	};
