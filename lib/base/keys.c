@@ -166,15 +166,41 @@ bool keys_equal(const void *a, const void *b, size_t n)
 	return !sodium_memcmp(a, b, n);
 }
 
-void keys_hmac(const uint8_t key[KEYS_BYTES], const keys_part *parts, size_t count, uint8_t out[32])
+_Static_assert(sizeof(crypto_auth_hmacsha256_state) == KEYS_HMAC_STATE_BYTES,
+	"keys.h knows how large libsodium's state is");
+
+void keys_hmac_start(const uint8_t key[KEYS_BYTES], keys_hmac_key *out)
 {
 	crypto_auth_hmacsha256_state st;
 
 	crypto_auth_hmacsha256_init(&st, key, KEYS_BYTES);
+	memcpy(out->state, &st, sizeof(st));
+	sodium_memzero(&st, sizeof(st));
+}
+
+void keys_hmac_with(const keys_hmac_key *k, const keys_part *parts, size_t count, uint8_t out[32])
+{
+	crypto_auth_hmacsha256_state st;
+
+	memcpy(&st, k->state, sizeof(st));
 	for (size_t i = 0; i < count; i++)
 		crypto_auth_hmacsha256_update(&st, parts[i].p, parts[i].n);
 	crypto_auth_hmacsha256_final(&st, out);
 	sodium_memzero(&st, sizeof(st));
+}
+
+void keys_hmac_wipe(keys_hmac_key *k)
+{
+	sodium_memzero(k, sizeof(*k));
+}
+
+void keys_hmac(const uint8_t key[KEYS_BYTES], const keys_part *parts, size_t count, uint8_t out[32])
+{
+	keys_hmac_key k;
+
+	keys_hmac_start(key, &k);
+	keys_hmac_with(&k, parts, count, out);
+	keys_hmac_wipe(&k);
 }
 
 void keys_sign(const keys_ring_t *r, const keys_part *parts, size_t count, uint8_t out[32])

@@ -38,7 +38,7 @@ static void fields(const split_input *in, uint8_t out[FIELDS_BYTES])
 
 static void stream_start(split_stream *s, const split_input *in)
 {
-	memcpy(s->seed, in->seed, sizeof s->seed);
+	keys_hmac_start(in->seed, &s->key);
 	fields(in, s->fields);
 	s->block = 0;
 	s->used = BLOCK_WORDS;
@@ -51,7 +51,7 @@ static uint64_t stream_word(split_stream *s)
 		put_be(counter, s->block++, sizeof counter);
 		const keys_part parts[] = {
 			{"hb-split-1", 10}, {s->fields, FIELDS_BYTES}, {counter, sizeof counter}};
-		keys_hmac(s->seed, parts, 3, s->bytes);
+		keys_hmac_with(&s->key, parts, 3, s->bytes);
 		s->used = 0;
 	}
 	return get_be64(s->bytes + (size_t)8 * s->used++);
@@ -103,6 +103,7 @@ void split_shares(const split_input *in, int64_t *shares)
 	split_stream s;
 	split_draw(in, &s, shares);
 	split_shuffle(&s, shares, in->count);
+	keys_hmac_wipe(&s.key);
 }
 
 void split_commitment(const split_input *in, uint8_t out[32])

@@ -3,10 +3,12 @@
 #ifndef HB_DOMAIN_SPLIT_DRAW_H
 #define HB_DOMAIN_SPLIT_DRAW_H
 
+#include "base/keys.h"
 #include "domain/split.h"
 
 typedef struct {
-	uint8_t seed[32], fields[45], bytes[32];
+	keys_hmac_key key; /* the seed, worked in once for all blocks */
+	uint8_t fields[45], bytes[32];
 	uint32_t block;
 	unsigned used; /* words of `bytes` */
 } split_stream;

@@ -1,12 +1,13 @@
 /* server: a few threads over libfcgi 2.4.2, any number of connections.
  *
- * No thread belongs to a connection. A few of the threads poll all of them: who finds one that has
- * something to say reads that request, runs its handler and polls again, so that under load a thread
- * goes from request to request without sleeping. Before a handler that may wait (all that do not say
- * otherwise), or for a request of which a part is still to come, the thread hands the polling to
- * another one. A handler that would wait for somebody else's work can give its request away
- * (http_req.later): the thread goes on, and http_resume brings the request back to whichever thread
- * is free; many that are resumed at once cost one wake-up.
+ * No thread belongs to a connection. A few of the threads poll all of them: who finds some that have
+ * something to say takes up to SERVER_TAKE of them at once, reads each request, runs its handler and
+ * polls again, so that under load a thread goes from request to request without sleeping. Before a
+ * handler that may wait (all that do not say otherwise), or for a request of which a part is still to
+ * come, the thread hands the polling, and what it has taken and not yet served, to the others. A
+ * handler that would wait for somebody else's work can give its request away (http_req.later): the
+ * thread goes on, and http_resume brings the request back to whichever thread is free; many that are
+ * resumed at once cost one wake-up.
  *
  * Connections are accepted here and handed to libfcgi with its own listening socket set to -1:
  * FCGX_Accept_r then comes back as soon as a connection ends, instead of accepting the next one out
@@ -42,20 +43,21 @@ enum {
 	SERVER_BACKOFF_MS = 50, /* after an error of accept */
 	SERVER_WAKE_MS = 20,    /* between two looks at who still runs while stopping */
 	SERVER_FILES = 65536,   /* open files that we ask for */
-	SERVER_ACCEPTS = 16,    /* connections taken at one go */
+	SERVER_ACCEPTS = 16,    /* connections accepted at one go */
 	SERVER_POLLERS = 2,     /* threads that poll */
+	SERVER_TAKE = 16,       /* connections that a thread takes at one go */
 	SERVER_PEEK_BYTES = 4096,
 };
 
 typedef struct server server_t;
 
 /* How far a request is that its handler gave away; the second of the two to come moves it on. */
-typedef enum { PHASE_RUNNING, PHASE_RETURNED, PHASE_RESUMED } conn_phase;
+typedef enum { PHASE_IDLE, PHASE_RUNNING, PHASE_RETURNED, PHASE_RESUMED } conn_phase;
 
 typedef struct conn {
 	server_t *server;
-	LIST_ENTRY(conn) link;      /* under the server's lock */
-	STAILQ_ENTRY(conn) resumed; /* under resume_lock */
+	LIST_ENTRY(conn) link;    /* under the server's lock */
+	STAILQ_ENTRY(conn) ready; /* under ready_lock */
 	http_req_t r;
 	arena_t *arena;
 	FCGX_Request fcgx;
@@ -67,24 +69,30 @@ typedef struct conn {
 struct server {
 	const http_server_conf *conf;
 	int listen, stop_event, epoll;
-	int resume_event, end_event;
+	int ready_event, end_event;
 	_Atomic bool stopping, ending;
 	pthread_mutex_t accept_lock; /* of the listening socket */
 	pthread_mutex_t lock;
 	LIST_HEAD(, conn) conns;
-	pthread_mutex_t resume_lock;
-	STAILQ_HEAD(, conn) resumed;
-	_Atomic unsigned resumes; /* in that list */
+	pthread_mutex_t ready_lock;
+	STAILQ_HEAD(, conn) ready; /* resumed, or taken and not served by who took them */
+	_Atomic unsigned readies;  /* in that list */
 	pthread_mutex_t poll_lock;
 	pthread_cond_t poll_free;
-	unsigned pollers; /* threads that poll */
+	unsigned pollers, spare; /* threads that poll; that wait for their turn to */
 	unsigned count;
 	pthread_t thread[];
 };
 
 static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
-static server_t *current;             /* what http_stop stops */
-static _Thread_local server_t *polls; /* what this thread polls */
+static server_t *current; /* what http_stop stops */
+
+/* What this thread does while it polls. */
+static _Thread_local struct {
+	server_t *polls;          /* NULL: it does not */
+	conn *taken[SERVER_TAKE]; /* from `next` on: not yet served */
+	unsigned count, next;
+} mine;
 
 static err_t server_config_error(const char *what, const char *listen_at)
 {
@@ -219,6 +227,7 @@ static void conn_answer(conn *c, err_t e)
 	metrics_observe_us(METRICS_HTTP_SECONDS, clk_mono_us() - r->started_us);
 	logger_set_request(NULL);
 	arena_reset(c->arena);
+	atomic_store(&c->phase, PHASE_IDLE);
 	atomic_store(&c->busy, false);
 	if (atomic_load(&c->server->stopping) || c->fcgx.ipcFd < 0)
 		conn_drop(c);
@@ -235,24 +244,66 @@ static void conn_go_on(conn *c)
 static void poll_begin(server_t *s)
 {
 	pthread_mutex_lock(&s->poll_lock);
+	s->spare++;
 	while (s->pollers == SERVER_POLLERS && !atomic_load(&s->ending))
 		pthread_cond_wait(&s->poll_free, &s->poll_lock);
+	s->spare--;
 	s->pollers++;
 	pthread_mutex_unlock(&s->poll_lock);
-	polls = s;
+	mine.polls = s;
+}
+
+static void ready_tell(server_t *s)
+{
+	uint64_t one = 1;
+
+	(void)!write(s->ready_event, &one, sizeof(one));
+}
+
+/* For whichever thread is free; true when there were none before, so that nobody may be looking. */
+static bool ready_add(server_t *s, conn *const *c, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		STAILQ_INSERT_TAIL(&s->ready, c[i], ready);
+	return atomic_fetch_add(&s->readies, count) == 0;
+}
+
+static void ready_take(server_t *s)
+{
+	conn *c;
+
+	if (atomic_load(&s->readies) == 0)
+		return;
+	pthread_mutex_lock(&s->ready_lock);
+	while (mine.count < SERVER_TAKE && (c = STAILQ_FIRST(&s->ready)) != NULL) {
+		STAILQ_REMOVE_HEAD(&s->ready, ready);
+		mine.taken[mine.count++] = c;
+	}
+	atomic_fetch_sub(&s->readies, mine.count);
+	pthread_mutex_unlock(&s->ready_lock);
 }
 
 void http_may_wait(void)
 {
-	server_t *s = polls;
+	server_t *s = mine.polls;
 
 	if (!s)
 		return;
-	polls = NULL;
+	if (mine.next < mine.count) {
+		pthread_mutex_lock(&s->ready_lock);
+		ready_add(s, mine.taken + mine.next, mine.count - mine.next);
+		pthread_mutex_unlock(&s->ready_lock);
+	}
+	mine.count = mine.next = 0;
+	mine.polls = NULL;
 	pthread_mutex_lock(&s->poll_lock);
 	s->pollers--;
+	const bool spare = s->spare > 0;
 	pthread_mutex_unlock(&s->poll_lock);
-	pthread_cond_signal(&s->poll_free);
+	if (spare)
+		pthread_cond_signal(&s->poll_free);
+	else if (atomic_load(&s->readies) > 0)
+		ready_tell(s); /* all others wait for something, but for one that polls */
 }
 
 /* Whether a whole request is there, to the empty record that ends its body: reading it cannot wait
@@ -301,52 +352,54 @@ static void conn_serve(conn *c)
 void http_resume(http_req_t *r)
 {
 	conn *c = (conn *)(void *)((char *)r - offsetof(conn, r));
+
 	server_t *s = c->server;
-	uint64_t one = 1;
 
 	if (atomic_exchange(&c->phase, PHASE_RESUMED) != PHASE_RETURNED)
 		return;
-	pthread_mutex_lock(&s->resume_lock);
-	STAILQ_INSERT_TAIL(&s->resumed, c, resumed);
-	if (atomic_fetch_add(&s->resumes, 1) == 0)
-		(void)!write(s->resume_event, &one, sizeof(one));
-	pthread_mutex_unlock(&s->resume_lock); /* the last that is done here: see server_free */
+	pthread_mutex_lock(&s->ready_lock);
+	if (ready_add(s, &c, 1))
+		ready_tell(s);
+	pthread_mutex_unlock(&s->ready_lock); /* the last that is done here: see server_free */
 }
 
-static conn *server_resumed(server_t *s)
+/* Up to SERVER_TAKE connections, or none: somebody connects, or there was no more than a wake-up. */
+static void server_take(server_t *s)
 {
-	if (atomic_load(&s->resumes) == 0)
-		return NULL;
-	pthread_mutex_lock(&s->resume_lock);
-	conn *c = STAILQ_FIRST(&s->resumed);
-	if (c) {
-		STAILQ_REMOVE_HEAD(&s->resumed, resumed);
-		atomic_fetch_sub(&s->resumes, 1);
+	struct epoll_event ev[SERVER_TAKE];
+
+	mine.count = mine.next = 0;
+	ready_take(s);
+	if (mine.count > 0)
+		return;
+	const int n = epoll_wait(s->epoll, ev, SERVER_TAKE, -1);
+	bool connects = false;
+	for (int i = 0; i < n; i++) {
+		if (ev[i].data.ptr == &s->listen)
+			connects = true;
+		else if (ev[i].data.ptr)
+			mine.taken[mine.count++] = ev[i].data.ptr;
 	}
-	pthread_mutex_unlock(&s->resume_lock);
-	return c;
+	if (connects)
+		server_accept(s);
 }
 
 static void *server_run(void *arg)
 {
 	server_t *s = arg;
-	struct epoll_event ev;
 	while (!atomic_load(&s->ending)) {
-		if (!polls)
+		if (!mine.polls)
 			poll_begin(s);
-		conn *c = server_resumed(s);
-		if (c) {
-			conn_go_on(c);
-			continue;
+		server_take(s);
+		while (mine.next < mine.count) {
+			conn *c = mine.taken[mine.next++];
+			if (atomic_load(&c->phase) == PHASE_RESUMED)
+				conn_go_on(c);
+			else
+				conn_serve(c);
 		}
-		if (epoll_wait(s->epoll, &ev, 1, -1) != 1)
-			continue;
-		if (ev.data.ptr == &s->listen)
-			server_accept(s);
-		else if (ev.data.ptr)
-			conn_serve(ev.data.ptr);
 	}
-	polls = NULL;
+	mine.polls = NULL;
 	return NULL;
 }
 
@@ -409,19 +462,19 @@ static err_t server_new(const http_server_conf *c, server_t **out)
 	s->conf = c;
 	s->listen = listen_fd;
 	s->stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	s->resume_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->ready_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->end_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
-	BUG_ON(s->stop_event < 0 || s->resume_event < 0 || s->end_event < 0 || s->epoll < 0);
+	BUG_ON(s->stop_event < 0 || s->ready_event < 0 || s->end_event < 0 || s->epoll < 0);
 	LIST_INIT(&s->conns);
-	STAILQ_INIT(&s->resumed);
+	STAILQ_INIT(&s->ready);
 	pthread_mutex_init(&s->accept_lock, NULL);
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_mutex_init(&s->resume_lock, NULL);
+	pthread_mutex_init(&s->ready_lock, NULL);
 	pthread_mutex_init(&s->poll_lock, NULL);
 	pthread_cond_init(&s->poll_free, NULL);
 	epoll_watch(s, EPOLL_CTL_ADD, s->listen, EPOLLIN | EPOLLONESHOT, &s->listen);
-	epoll_watch(s, EPOLL_CTL_ADD, s->resume_event, EPOLLIN | EPOLLET, NULL);
+	epoll_watch(s, EPOLL_CTL_ADD, s->ready_event, EPOLLIN | EPOLLET, NULL);
 	epoll_watch(s, EPOLL_CTL_ADD, s->end_event, EPOLLIN, NULL);
 	*out = s;
 	return ERR_OK;
@@ -456,16 +509,16 @@ static void server_end_threads(server_t *s)
 static void server_free(server_t *s)
 {
 	/* Who resumed the last request may still be about to let go. */
-	pthread_mutex_lock(&s->resume_lock);
-	pthread_mutex_unlock(&s->resume_lock);
+	pthread_mutex_lock(&s->ready_lock);
+	pthread_mutex_unlock(&s->ready_lock);
 	pthread_mutex_destroy(&s->accept_lock);
 	pthread_mutex_destroy(&s->lock);
-	pthread_mutex_destroy(&s->resume_lock);
+	pthread_mutex_destroy(&s->ready_lock);
 	pthread_mutex_destroy(&s->poll_lock);
 	pthread_cond_destroy(&s->poll_free);
 	close(s->epoll);
 	close(s->stop_event);
-	close(s->resume_event);
+	close(s->ready_event);
 	close(s->end_event);
 	free(s);
 }
