@@ -1,8 +1,8 @@
 /* hbctl nginx: the configuration of nginx, from nginx/hongbao.conf.in and what only we know: slots,
  * cells and their active sites, programs, routes, and the errors that nginx must say as we do.
  *
- * nginx keeps no more idle connections to a program than it has threads: more could not be busy at
- * once but for claims, which wait without a thread. */
+ * Connections hold no thread of a program (lib/http/server.c), so how many nginx keeps to each is a
+ * matter of memory and files only: http.keepalive. */
 #include "units/verb.h"
 
 #include "base/arena.h"
@@ -38,34 +38,21 @@ typedef struct {
 	const char *user; /* of nginx's workers; NULL or "": nginx's default */
 } rendering;
 
-/* Idle connections that each of nginx's workers may keep to programs with so many accept threads,
- * over all upstreams that name them: three quarters of the threads, at least one thread free. */
-static int64_t idle_per_worker(int64_t threads)
-{
-	return (threads - 1) * 3 / 4 / WORKERS;
-}
-
 static void put_upstream(const rendering *r, const char *name, const char *balance,
-	const topology_member *m, const uint16_t *port, unsigned count, int64_t idle)
+	const topology_member *m, const uint16_t *port, unsigned count)
 {
 	fprintf(r->to, "\tupstream %s {\n", name);
 	if (balance)
 		fprintf(r->to, "\t\t%s;\n", balance);
 	for (unsigned i = 0; i < count; i++)
 		fprintf(r->to, "\t\tserver %s:%u max_fails=1 fail_timeout=1s;\n", m->host, port[i]);
-	if (idle > 0)
-		fprintf(r->to, "\t\tkeepalive %lld;\n\t\tkeepalive_requests 1000000;\n",
-			(long long)idle);
-	fputs("\t}\n", r->to);
+	fprintf(r->to, "\t\tkeepalive %lld;\n\t\tkeepalive_requests 1000000;\n\t}\n",
+		(long long)conf_i(verb_conf(), CONF_HTTP_KEEPALIVE));
 }
 
 static void put_upstreams(const rendering *r)
 {
-	const conf_t *c = verb_conf();
-	bool hash = conf_b(c, CONF_CLAIM_HASH);
-	int64_t core = idle_per_worker(conf_i(c, CONF_HTTP_THREADS_CORE));
-	int64_t query = idle_per_worker(conf_i(c, CONF_HTTP_THREADS_QUERY));
-	int64_t claim = hash ? core * 2 / 3 : 0;
+	bool hash = conf_b(verb_conf(), CONF_CLAIM_HASH);
 	char name[32];
 
 	for (unsigned i = 0; i < r->topo->cell_count; i++) {
@@ -73,14 +60,14 @@ static void put_upstreams(const rendering *r)
 		const topology_member *m = r->active[i];
 
 		snprintf(name, sizeof(name), "hb_%s_core", cell);
-		put_upstream(r, name, NULL, m, m->core_port, m->core_count, core - claim);
+		put_upstream(r, name, NULL, m, m->core_port, m->core_count);
 		if (hash) {
 			snprintf(name, sizeof(name), "hb_%s_claim", cell);
 			put_upstream(r, name, "hash $hb_number consistent", m, m->core_port,
-				m->core_count, claim);
+				m->core_count);
 		}
 		snprintf(name, sizeof(name), "hb_%s_query", cell);
-		put_upstream(r, name, NULL, m, m->query_port, m->query_count, query * 3 / 4);
+		put_upstream(r, name, NULL, m, m->query_port, m->query_count);
 	}
 	fputs("\tupstream hb_ops {\n", r->to);
 	for (unsigned i = 0; i < r->topo->cell_count; i++)

@@ -189,7 +189,7 @@ class Bench:
         self.cpu_us = {}   # name: service: µs of processor time per request
         self.refused = {}
         self.claims = 0
-        self.per_run = 100_000 * (args.ms + args.warm_ms) // 1000  # claims at most
+        self.per_run = 60_000 * (args.ms + args.warm_ms) // 1000  # claims at most
 
     def prepare(self):
         s = self.stack

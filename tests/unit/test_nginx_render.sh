@@ -34,20 +34,13 @@ render() {
 has() { grep -qE -- "$1" "$dir/nginx.conf"; }
 has_not() { ! has "$1"; }
 
-# For each program: nginx's workers times the idle connections of all upstreams that name it stay below its threads.
-idle_below_threads() { # idle_below_threads CORE QUERY
-	awk -v core="$1" -v query="$2" '
-		/worker_processes/ { workers = $2 + 0 }
-		/^\tupstream / { kind = $2 ~ /query|ops/ ? "query" : "core"; n = 0 }
-		/^\t\tserver / { server[n++] = $2 }
-		/^\t\tkeepalive / { for (i = 0; i < n; i++) { idle[server[i]] += $2; of[server[i]] = kind } }
-		END {
-			for (s in idle) {
-				threads = of[s] == "core" ? core : query
-				if (workers * idle[s] >= threads) { print s, workers * idle[s], "of", threads; bad = 1 }
-			}
-			exit bad || !workers
-		}' "$dir/nginx.conf"
+# Every upstream of programs that keep connections keeps as many.
+all_keep() { # all_keep CONNECTIONS
+	awk -v keep="$1" '
+		/^\tupstream hb_/ { name = $2; kept = 0; wanted = name !~ /hb_ops/ }
+		/^\t\tkeepalive / { kept = $2 + 0 }
+		/^\t}/ && name { if (wanted) { n++; if (kept != keep) { print name, kept; bad = 1 } } name = "" }
+		END { exit bad || !n }' "$dir/nginx.conf"
 }
 
 slots_are_whole() {
@@ -81,10 +74,10 @@ check "every route has its location" every_route_has_a_location
 check "every slot has its cell, short forms too" slots_are_whole
 check "claims are hashed by packet" has 'fastcgi_pass hb_\$\{hb_cell\}_claim;'
 check "errors carry the user's text in Chinese" has '"code":"BODY_TOO_LARGE".*内容过长'
-for threads in 4 5 8 96 280 1024; do
-	config "http: { core_threads = $threads; query_threads = $threads; };"
+for connections in 1 256 4096; do
+	config "http: { keepalive = $connections; };"
 	render --offline
-	check "idle connections stay below $threads threads" idle_below_threads "$threads" "$threads"
+	check "each worker keeps $connections idle connections to an upstream" all_keep "$connections"
 done
 config 'claim: { hash = false; };'
 render --offline
