@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { TOKEN_TTL_S = 7200, CONNECTIONS_MAX = 4096, THREADS_MAX = 16, DRAIN_MS = 20000 };
 
@@ -150,13 +151,23 @@ static json_t *counts(const uint64_t *count, unsigned n, const char *const *name
 	return o;
 }
 
-static void print_result(const load_result *r)
+/* Processor time of this program until now. */
+static int64_t cpu_us(void)
 {
-	json_t *o = json_pack("{s:I,s:I,s:I,s:I,s:I,s:b,s:f,s:f,s:f,s:I,s:I,s:I,s:o,s:o}", "sent",
-		(json_int_t)r->sent, "answered", (json_int_t)r->answered, "in_window",
-		(json_int_t)r->in_window, "broken", (json_int_t)r->broken, "missing",
-		(json_int_t)r->missing, "ran_out", r->ran_out, "seconds", r->window_s, "rate",
-		(double)r->in_window / r->window_s, "claimed_rate",
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (int64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 + u.ru_utime.tv_usec +
+	       u.ru_stime.tv_usec;
+}
+
+static void print_result(const load_result *r, int64_t spent_us)
+{
+	json_t *o = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:f,s:f,s:f,s:I,s:I,s:I,s:o,s:o}",
+		"cpu_us", (json_int_t)spent_us, "sent", (json_int_t)r->sent, "answered",
+		(json_int_t)r->answered, "in_window", (json_int_t)r->in_window, "broken",
+		(json_int_t)r->broken, "missing", (json_int_t)r->missing, "ran_out", r->ran_out,
+		"seconds", r->window_s, "rate", (double)r->in_window / r->window_s, "claimed_rate",
 		(double)r->window_outcome[REPLY_CLAIMED] / r->window_s, "p50_us",
 		(json_int_t)hist_at(&r->latency, 500), "p99_us",
 		(json_int_t)hist_at(&r->latency, 990), "p999_us",
@@ -196,12 +207,13 @@ int main(int argc, char **argv)
 		c.packet = packets_read(o.packets, &c.packets);
 	if (kind->token)
 		c.token = tokens_mint(&o, &c.users, &c.token_bytes);
+	const int64_t made_us = cpu_us(); /* the users' tokens are not part of what is measured */
 	const int error = load_run(&c, &result);
 	if (error != 0) {
 		fprintf(stderr, "hb-load: connections: %s\n", strerror(error));
 		return 1;
 	}
-	print_result(&result);
+	print_result(&result, cpu_us() - made_us);
 	free((void *)(uintptr_t)c.packet);
 	free((void *)(uintptr_t)c.token);
 	return 0;

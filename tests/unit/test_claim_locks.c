@@ -67,12 +67,14 @@ static void await_more(metrics_id id, unsigned label, int64_t than)
 static void await_lock_waits(claim_fixture *f, uint64_t count)
 {
 	const int64_t until = clk_mono_ms() + unit_patience_ms(AWAIT_MS);
+	uint64_t waiting;
 
-	while (fixture_value(f, "SELECT COUNT(*) FROM information_schema.INNODB_TRX"
-				" WHERE trx_state = 'LOCK WAIT'") < count) {
+	do {
 		assert_true(clk_mono_ms() < until);
 		usleep(120000);
-	}
+		waiting = fixture_value(f, "SELECT COUNT(*) FROM information_schema.INNODB_TRX"
+					   " WHERE trx_state = 'LOCK WAIT'");
+	} while (waiting < count);
 }
 
 static uint64_t deadlocks(claim_fixture *f)
