@@ -17,7 +17,7 @@ static void defaults_hold_without_a_file(void **state)
 
 	(void)state;
 	assert_int_equal(conf_load(NULL, why, &c), ERR_OK);
-	assert_int_equal(conf_i(c, CONF_CLAIM_EXECUTORS), 2);
+	assert_int_equal(conf_i(c, CONF_CLAIM_EXECUTORS), 1);
 	assert_false(conf_b(c, CONF_DEMO_LOGIN));
 	assert_true(conf_b(c, CONF_CLAIM_HASH));
 	assert_string_equal(conf_s(c, CONF_LOG_LEVEL), "info");
@@ -158,7 +158,7 @@ static void the_table_has_a_line_per_option(void **state)
 	for (size_t i = 0; i < len; i++)
 		lines += text[i] == '\n';
 	assert_int_equal(lines, CONF_COUNT + 6);
-	assert_non_null(strstr(text, "| `claim.executors` | 2 | 1 – 32 | connections | "));
+	assert_non_null(strstr(text, "| `claim.executors` | 1 | 1 – 32 | connections | "));
 	free(text);
 }
 
