@@ -87,7 +87,10 @@ static err_t worker_new(const worker_t *shared, worker_t *out)
 {
 	finance_target t;
 	*out = *shared;
-	out->desk = (orders_desk){.db = shared->db, .conf = shared->p->conf};
+	out->desk = (orders_desk){.db = shared->db,
+		.conf = shared->p->conf,
+		.numbers = shared->numbers,
+		.topo = shared->p->topo};
 	program_finance_target(shared->p, &t);
 	return finance_new(&t, &out->desk.finance);
 }

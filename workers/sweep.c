@@ -108,6 +108,10 @@ static const struct {
 	{FINANCE_PAYMENT, STATES_PAYMENT_CLOSING, SWEPT_PAYMENT},
 	{FINANCE_TRANSFER, STATES_TRANSFER_PENDING, SWEPT_TRANSFER},
 	{FINANCE_REFUND, STATES_REFUND_PENDING, SWEPT_REFUND},
+	/* Refused for good, or paid too late, and not yet settled: by a crash, or finance is away. */
+	{FINANCE_PAYMENT, STATES_PAYMENT_REFUNDING, SWEPT_PAYMENT},
+	{FINANCE_TRANSFER, STATES_TRANSFER_REFUSED, SWEPT_TRANSFER},
+	{FINANCE_REFUND, STATES_REFUND_REFUSED, SWEPT_REFUND},
 };
 
 /* What of a batch is not reached comes back when its lease has run out. */

@@ -157,17 +157,32 @@ static err_t conf_read_group(conf_reader *rd, const config_setting_t *group, con
 	return ERR_OK;
 }
 
+/* Texts that are one of a few words. */
+static const struct {
+	conf_id id;
+	const char *words[5], *said;
+} conf_words[] = {
+	{CONF_LOG_LEVEL, {"debug", "info", "warn", "error"}, "debug, info, warn or error"},
+	{CONF_ORDER_REFUSED_TRANSFER, {"wallet", "sender"}, "wallet or sender"},
+};
+
+static bool conf_word_ok(const conf_t *c, unsigned row)
+{
+	const char *text = c->text[conf_words[row].id];
+
+	BUG_ON(!text);
+	for (const char *const *w = conf_words[row].words; *w; w++)
+		if (!strcmp(text, *w))
+			return true;
+	return false;
+}
+
 static err_t conf_check(const conf_t *c, const char *path, char why[256])
 {
-	static const char *const levels[] = {"debug", "info", "warn", "error"};
-	const char *level = c->text[CONF_LOG_LEVEL];
-	bool known = false;
-
-	BUG_ON(!level);
-	for (unsigned i = 0; i < sizeof(levels) / sizeof(*levels); i++)
-		known |= !strcmp(level, levels[i]);
-	if (!known)
-		return cfg_fail(why, path, NULL, "log.level must be debug, info, warn or error");
+	for (unsigned i = 0; i < sizeof(conf_words) / sizeof(*conf_words); i++)
+		if (!conf_word_ok(c, i))
+			return cfg_fail(why, path, NULL, "%s must be %s",
+				conf_table[conf_words[i].id].name, conf_words[i].said);
 	for (unsigned i = 0; i < sizeof(conf_ordered) / sizeof(*conf_ordered); i++) {
 		conf_id low = conf_ordered[i].low, high = conf_ordered[i].high;
 

@@ -121,6 +121,17 @@ err_t ledger_book(db_t *db, ledger_booking kind, uint64_t source_no, uint64_t fr
 	return err == ERR_OK ? add_leg(db, &b, true) : err;
 }
 
+err_t ledger_booked(db_t *db, ledger_booking kind, uint64_t source_no, bool *booked)
+{
+	db_rows_t *r;
+	err_t err = db_select(db, SQL_LEDGER_FIND, DB_ARGS(db_u(kind), db_u(source_no)), &r);
+	if (err != ERR_OK)
+		return err;
+	*booked = db_rows_count(r) > 0;
+	db_rows_free(&r);
+	return ERR_OK;
+}
+
 err_t ledger_balance(db_t *db, ledger_account kind, uint64_t owner, int64_t *fen)
 {
 	db_rows_t *r;

@@ -29,6 +29,9 @@ typedef enum {
 err_t ledger_book(db_t *db, ledger_booking kind, uint64_t source_no, uint64_t from_owner,
 	uint64_t to_owner, int64_t fen, int64_t now_ms, bool *booked) MUST_CHECK;
 
+/* Whether this booking is there. */
+err_t ledger_booked(db_t *db, ledger_booking kind, uint64_t source_no, bool *booked) MUST_CHECK;
+
 /* The kept balance; 0 for an account that has never been booked on. */
 err_t ledger_balance(db_t *db, ledger_account kind, uint64_t owner, int64_t *fen) MUST_CHECK;
 

@@ -20,10 +20,13 @@
 typedef struct {
 	finance_kind kind;
 	unsigned pending;
-	bool submits; /* again, when finance does not know the number */
+	unsigned settling;       /* final at finance, not yet here; 0: none */
+	finance_outcome settles; /* finance's word for it */
+	bool submits;            /* again, when finance does not know the number */
 	sql_id load, take, lease, try_;
 	err_t (*apply)(db_t *db, uint64_t order_no, const finance_answer *a, const conf_t *conf,
 		int64_t now_ms);
+	err_t (*settle)(db_t *db, const orders_settling *s, bool *handed);
 } kind_row;
 
 static err_t apply_payment(
@@ -47,15 +50,15 @@ static err_t apply_refund(
 }
 
 static const kind_row kinds[] = {
-	{FINANCE_PAYMENT, STATES_PAYMENT_PENDING, false, SQL_ORDERS_PAYMENT_LOAD,
-		SQL_ORDERS_PAYMENT_TAKE, SQL_ORDERS_PAYMENT_LEASE, SQL_ORDERS_PAYMENT_TRY,
-		apply_payment},
-	{FINANCE_TRANSFER, STATES_TRANSFER_PENDING, true, SQL_ORDERS_TRANSFER_LOAD,
-		SQL_ORDERS_TRANSFER_TAKE, SQL_ORDERS_TRANSFER_LEASE, SQL_ORDERS_TRANSFER_TRY,
-		apply_transfer},
-	{FINANCE_REFUND, STATES_REFUND_PENDING, true, SQL_ORDERS_REFUND_LOAD,
-		SQL_ORDERS_REFUND_TAKE, SQL_ORDERS_REFUND_LEASE, SQL_ORDERS_REFUND_TRY,
-		apply_refund},
+	{FINANCE_PAYMENT, STATES_PAYMENT_PENDING, STATES_PAYMENT_REFUNDING, FINANCE_DONE, false,
+		SQL_ORDERS_PAYMENT_LOAD, SQL_ORDERS_PAYMENT_TAKE, SQL_ORDERS_PAYMENT_LEASE,
+		SQL_ORDERS_PAYMENT_TRY, apply_payment, payment_settle},
+	{FINANCE_TRANSFER, STATES_TRANSFER_PENDING, STATES_TRANSFER_REFUSED, FINANCE_REFUSED, true,
+		SQL_ORDERS_TRANSFER_LOAD, SQL_ORDERS_TRANSFER_TAKE, SQL_ORDERS_TRANSFER_LEASE,
+		SQL_ORDERS_TRANSFER_TRY, apply_transfer, transfer_settle},
+	{FINANCE_REFUND, STATES_REFUND_PENDING, STATES_REFUND_REFUSED, FINANCE_REFUSED, true,
+		SQL_ORDERS_REFUND_LOAD, SQL_ORDERS_REFUND_TAKE, SQL_ORDERS_REFUND_LEASE,
+		SQL_ORDERS_REFUND_TRY, apply_refund, refund_settle},
 };
 
 static const kind_row *kind_find(finance_kind kind)
@@ -181,10 +184,12 @@ typedef struct {
 	const orders_row *row;
 	const finance_answer *a; /* NULL: no word came */
 	int64_t next_check_at_ms;
-	bool checked; /* count a try if the order stays as it is */
-	bool again;   /* have it checked later if it stays as it is */
+	bool checked;                    /* count a try if the order stays as it is */
+	bool again;                      /* have it checked later if it stays as it is */
+	const orders_settling *settling; /* NULL: the order is not there */
 	bool stuck;
 	uint64_t tried; /* out: rows that were still as `row` says */
+	bool handed;    /* out: another order goes on with it */
 } word;
 
 static err_t word_apply(db_t *db, void *ctx)
@@ -196,14 +201,17 @@ static err_t word_apply(db_t *db, void *ctx)
 	bool stays = w->again;
 	err_t err = ERR_OK;
 	w->tried = 0;
+	w->handed = false;
 	if (w->a)
 		err = k->apply(db, row->order_no, w->a, w->d->conf, now_ms);
+	if (err == ERR_OK && w->a && w->settling && w->a->outcome == k->settles)
+		err = k->settle(db, w->settling, &w->handed);
 	if (err == ERR_OK && w->checked) {
 		err = db_exec(db, k->try_,
-			DB_ARGS(db_u(w->stuck), db_i(w->next_check_at_ms), db_u(row->order_no),
-				db_u(row->state)),
+			DB_ARGS(db_u(w->stuck && !w->handed), db_i(w->next_check_at_ms),
+				db_u(row->order_no), db_u(row->state)),
 			&w->tried);
-		stays = w->tried > 0;
+		stays = w->tried > 0 && !w->handed;
 	}
 	if (err == ERR_OK && stays)
 		err = check_add(db, row->kind, row->order_no, row->tries + (w->tried > 0), now_ms);
@@ -249,6 +257,8 @@ err_t orders_submit(const orders_desk *d, finance_kind kind, uint64_t order_no)
 		.a = said == ERR_OK ? &a : NULL,
 		.again = said != ERR_OK || a.outcome == FINANCE_PENDING};
 	err = apply_or_count(&w, &said);
+	if (err == ERR_OK && said == ERR_OK && a.outcome == k->settles)
+		return orders_check(d, kind, order_no); /* settles what was refused */
 	return err != ERR_OK ? err : said;
 }
 
@@ -277,11 +287,12 @@ static err_t close_payment(const orders_desk *d, orders_row *row, finance_answer
 
 static err_t ask(const orders_desk *d, const kind_row *k, orders_row *row, finance_answer *a)
 {
-	if (row->kind == FINANCE_PAYMENT &&
+	bool settling = k->settling != 0 && row->state == k->settling;
+	if (row->kind == FINANCE_PAYMENT && !settling &&
 		(row->state == STATES_PAYMENT_CLOSING || row->expires_at_ms <= clk_wall_ms()))
 		return close_payment(d, row, a);
 	err_t err = finance_query(d->finance, row->kind, row->order_no, a);
-	if (err == ERR_OK && a->outcome == FINANCE_NOT_KNOWN && k->submits)
+	if (err == ERR_OK && a->outcome == FINANCE_NOT_KNOWN && k->submits && !settling)
 		err = submit(d, row, a);
 	return err;
 }
@@ -289,6 +300,55 @@ static err_t ask(const orders_desk *d, const kind_row *k, orders_row *row, finan
 err_t orders_check(const orders_desk *d, finance_kind kind, uint64_t order_no)
 {
 	return orders_check_nth(d, kind, order_no, UINT64_MAX);
+}
+
+/* Whether the order is one that checks have something to do with. */
+static bool to_be_checked(const kind_row *k, const orders_row *row)
+{
+	return row->state == k->pending || (k->settling != 0 && row->state == k->settling) ||
+	       (k->kind == FINANCE_PAYMENT && row->state == STATES_PAYMENT_CLOSING);
+}
+
+static void log_stuck(const word *w)
+{
+	METRICS_INC(ORDERS_STUCK);
+	LOG(WARN, "order.stuck", {"kind", LOG_S(finance_kind_name(w->row->kind))},
+		{"order_no", LOG_U(w->row->order_no)}, {"tries", LOG_U(w->row->tries + 1)});
+}
+
+/* Applies what finance said (NULL: nothing) and counts the try. */
+static err_t check_apply(
+	const orders_desk *d, orders_row *row, const finance_answer *a, err_t *said)
+{
+	const kind_row *k = kind_find(row->kind);
+	/* A payment that waits for its payer is not stuck, and its end must not be slept over. */
+	bool waits = row->kind == FINANCE_PAYMENT && row->state == STATES_PAYMENT_PENDING;
+	int64_t now_ms = clk_wall_ms(), next_ms = now_ms + orders_wait_ms(d->conf, row->tries + 1);
+	if (waits && next_ms > row->expires_at_ms)
+		next_ms = row->expires_at_ms;
+	orders_settling settling = {.d = d,
+		.order_no = row->order_no,
+		.a = a,
+		.now_ms = now_ms,
+		.next_check_at_ms = next_ms};
+	word w = {.d = d,
+		.row = row,
+		.a = a,
+		.checked = true,
+		.next_check_at_ms = next_ms,
+		.stuck = !waits &&
+			 (row->stuck || row->tries + 1 >= conf_i(d->conf, CONF_ORDER_STUCK_TRIES))};
+	if (k->settling != 0 && row->state == k->settling) {
+		w.settling = &settling;
+		err_t err =
+			numbers_next(d->numbers, numbers_slot(row->order_no), &settling.fresh_no);
+		if (err != ERR_OK)
+			return err;
+	}
+	err_t err = apply_or_count(&w, said);
+	if (err == ERR_OK && w.tried && w.stuck && !w.handed && !row->stuck)
+		log_stuck(&w);
+	return err;
 }
 
 err_t orders_check_nth(const orders_desk *d, finance_kind kind, uint64_t order_no, uint64_t nth)
@@ -299,30 +359,15 @@ err_t orders_check_nth(const orders_desk *d, finance_kind kind, uint64_t order_n
 	err_t err = k ? load(d, kind, order_no, &row) : ERR_NOT_FOUND;
 	if (err != ERR_OK)
 		return err;
-	bool closing = kind == FINANCE_PAYMENT && row.state == STATES_PAYMENT_CLOSING;
-	if ((row.state != k->pending && !closing) || !check_current(nth, row.tries))
+	if (!to_be_checked(k, &row) || !check_current(nth, row.tries))
 		return ERR_OK;
+	bool settling = k->settling != 0 && row.state == k->settling;
 	err_t said = ask(d, k, &row, &a);
 	if (said != ERR_OK && !finances_fault(said))
 		return said;
-	/* A payment that waits for its payer is not stuck, and its end must not be slept over. */
-	bool waits = kind == FINANCE_PAYMENT && row.state == STATES_PAYMENT_PENDING;
-	int64_t now_ms = clk_wall_ms();
-	word w = {.d = d,
-		.row = &row,
-		.a = said == ERR_OK ? &a : NULL,
-		.checked = true,
-		.next_check_at_ms = now_ms + orders_wait_ms(d->conf, row.tries + 1),
-		.stuck = !waits &&
-			 (row.stuck || row.tries + 1 >= conf_i(d->conf, CONF_ORDER_STUCK_TRIES))};
-	if (waits && w.next_check_at_ms > row.expires_at_ms)
-		w.next_check_at_ms = row.expires_at_ms;
-	err = apply_or_count(&w, &said);
-	if (err == ERR_OK && w.tried && w.stuck && !row.stuck) {
-		METRICS_INC(ORDERS_STUCK);
-		LOG(WARN, "order.stuck", {"kind", LOG_S(finance_kind_name(kind))},
-			{"order_no", LOG_U(order_no)}, {"tries", LOG_U(row.tries + 1)});
-	}
+	err = check_apply(d, &row, said == ERR_OK ? &a : NULL, &said);
+	if (err == ERR_OK && said == ERR_OK && !settling && a.outcome == k->settles)
+		return orders_check(d, kind, order_no); /* settles what was refused just now */
 	return err != ERR_OK ? err : said;
 }
 
@@ -368,113 +413,4 @@ err_t orders_take_due(const orders_desk *d, finance_kind kind, unsigned state, u
 	if (err == ERR_OK)
 		*count = t.count;
 	return err;
-}
-
-typedef struct {
-	const conf_t *conf;
-	const char *event_id;
-	const finance_event *e;
-	uint64_t order_no;
-	int64_t now_ms;
-	bool repeated;
-} event_ctx;
-
-/* ERR_NOT_FOUND: a new event. */
-static err_t event_same(db_t *db, const event_ctx *c)
-{
-	db_rows_t *r;
-	err_t err = db_select(
-		db, SQL_ORDERS_EVENT_FIND, DB_ARGS(db_u(c->e->order_no), db_s(c->event_id)), &r);
-	if (err != ERR_OK)
-		return err;
-	if (!db_rows_next(r))
-		err = ERR_NOT_FOUND;
-	else if (db_rows_u(r, 0) != c->e->kind || db_rows_u(r, 1) != c->e->outcome ||
-		 db_rows_i(r, 2) != c->e->amount_fen || db_rows_i(r, 3) != c->e->at_ms)
-		err = ERR_ORDER_CONFLICT;
-	db_rows_free(&r);
-	return err;
-}
-
-static err_t event_outbox(db_t *db, const event_ctx *c)
-{
-	char payload[512];
-	jw_t w;
-	jw_start_fixed(&w, payload, sizeof payload);
-	jw_arr(&w, NULL);
-	jw_obj(&w, NULL);
-	jw_i64(&w, "no", (int64_t)c->e->order_no);
-	jw_str(&w, "e", c->event_id);
-	jw_obj_end(&w);
-	jw_arr_end(&w);
-	size_t n = jw_end(&w);
-	return outbox_add(db, OUTBOX_CALLBACK, c->e->order_no, c->now_ms, payload, n);
-}
-
-static err_t event_store_tx(db_t *db, void *ctx)
-{
-	event_ctx *c = ctx;
-	orders_row row;
-	err_t err = orders_load(db, c->e->kind, c->e->order_no, &row);
-	if (err != ERR_OK)
-		return err;
-	err = event_same(db, c);
-	c->repeated = err == ERR_OK;
-	if (err != ERR_NOT_FOUND)
-		return err;
-	err = db_exec(db, SQL_ORDERS_EVENT_ADD,
-		DB_ARGS(db_u(c->e->order_no), db_s(c->event_id), db_u(c->e->kind),
-			db_u(c->e->outcome), db_i(c->e->amount_fen), db_i(c->e->at_ms),
-			db_i(c->now_ms)),
-		NULL);
-	if (err == ERR_DB_DUPLICATE) /* another was faster: begin again and meet its row */
-		return ERR_DB_RETRY;
-	return err == ERR_OK ? event_outbox(db, c) : err;
-}
-
-err_t orders_event_store(const orders_desk *d, const char *event_id, const finance_event *e,
-	int64_t now_ms, bool *repeated)
-{
-	event_ctx c = {.event_id = event_id, .e = e, .now_ms = now_ms};
-	err_t err = transact(d, event_store_tx, &c);
-	if (err == ERR_OK)
-		*repeated = c.repeated;
-	return err;
-}
-
-static err_t event_handle_tx(db_t *db, void *ctx)
-{
-	event_ctx *c = ctx;
-	db_rows_t *r;
-	err_t err = db_select(
-		db, SQL_ORDERS_EVENT_LOCK, DB_ARGS(db_u(c->order_no), db_s(c->event_id)), &r);
-	if (err != ERR_OK)
-		return err;
-	bool found = db_rows_next(r), handled = found && !db_rows_null(r, 3);
-	finance_kind kind = found ? (finance_kind)db_rows_u(r, 0) : 0;
-	finance_answer a = {0};
-	if (found) {
-		a.outcome = (finance_outcome)db_rows_u(r, 1);
-		a.amount_fen = db_rows_i(r, 2);
-	}
-	db_rows_free(&r);
-	if (!found || handled)
-		return found ? ERR_OK : ERR_NOT_FOUND;
-	if (a.outcome == FINANCE_DONE && a.amount_fen == 0) { /* a callback must say how much */
-		orders_row row = {.kind = kind, .order_no = c->order_no};
-		return conflict(&row, &a, "order.no_amount");
-	}
-	err = orders_apply(db, kind, c->order_no, &a, c->conf, c->now_ms);
-	if (err == ERR_OK)
-		err = db_exec(db, SQL_ORDERS_EVENT_HANDLED,
-			DB_ARGS(db_i(c->now_ms), db_u(c->order_no), db_s(c->event_id)), NULL);
-	return err;
-}
-
-err_t orders_event_handle(
-	const orders_desk *d, uint64_t order_no, const char *event_id, int64_t now_ms)
-{
-	event_ctx c = {
-		.conf = d->conf, .event_id = event_id, .order_no = order_no, .now_ms = now_ms};
-	return transact(d, event_handle_tx, &c);
 }

@@ -5,6 +5,8 @@
 #define HB_DOMAIN_ORDERS_H
 
 #include "base/conf.h"
+#include "domain/numbers.h"
+#include "domain/topology.h"
 #include "store/db.h"
 #include "store/finance.h"
 
@@ -15,6 +17,8 @@ typedef struct {
 	db_pool_t *db;
 	finance_t *finance;
 	const conf_t *conf;
+	numbers_t *numbers; /* these two: NULL in hb-core, which only stores what comes */
+	const topology_t *topo;
 } orders_desk;
 
 typedef struct {
@@ -45,6 +49,20 @@ typedef struct {
 err_t orders_judge(const orders_row *row, const orders_states *s, const finance_answer *a,
 	unsigned *to) MUST_CHECK;
 
+/* What follows from a word that is not the end: a transfer or refund that finance has refused for
+ * good (the money goes elsewhere), a closed payment that was paid all the same (it goes back). The
+ * word is asked for once more, so that the money moves only on finance's answer to a question of
+ * our own, and a callback that contradicts it moves nothing. Inside the caller's transaction:
+ * payment_settle, transfer_settle, refund_settle. *handed: another order goes on with it, this one
+ * only waits for that one's end. */
+typedef struct {
+	const orders_desk *d;
+	uint64_t order_no;
+	const finance_answer *a; /* to the question, judged already */
+	uint64_t fresh_no;       /* of the order's slot, lost when it is not needed */
+	int64_t now_ms, next_check_at_ms;
+} orders_settling;
+
 /* Sends a pending transfer or refund to finance (its first time, or again under the same number)
  * and applies the answer. Nothing happens to an order that is not pending. The answer of finance is
  * waited for outside any transaction. An order that stays pending gets a check message (check.h),
@@ -52,7 +70,7 @@ err_t orders_judge(const orders_row *row, const orders_states *s, const finance_
 err_t orders_submit(const orders_desk *d, finance_kind kind, uint64_t order_no) MUST_CHECK;
 
 /* Pushes one order that is due: asks finance (a number that finance does not know is sent again; a
- * payment past its time is closed at finance), applies the answer, and, when the order is still not
+ * payment past its time is closed at finance), applies the answer (or settles what was refused), and, when the order is still not
  * final, counts the try, sets its next time and writes its next check message; after
  * order.stuck_tries it is marked stuck.
  * ERR_FINANCE_UNAVAILABLE and ERR_ORDER_CONFLICT come after that was done. */

@@ -5,6 +5,7 @@
 #include "domain/payment.h"
 #include "base/logger.h"
 #include "domain/check.h"
+#include "domain/refund.h"
 #include <stdio.h>
 
 static err_t row_select(db_t *db, sql_id id, uint64_t number, payment_row *out)
@@ -74,6 +75,33 @@ static err_t contradiction(const payment_row *p, const finance_answer *a, const 
 	return ERR_ORDER_CONFLICT;
 }
 
+static err_t paid_late(db_t *db, const payment_row *p, int64_t now_ms)
+{
+	bool changed;
+	LOG(WARN, "payment.late", {"order_no", LOG_U(p->order_no)}, {"fen", LOG_I(p->amount_fen)});
+	err_t e = states_change(db, STATES_PAYMENT, p->order_no, STATES_PAYMENT_CLOSED,
+		STATES_PAYMENT_REFUNDING, STATES_BY_CALLBACK, now_ms, now_ms, &changed);
+	return e == ERR_OK ? check_add(db, FINANCE_PAYMENT, p->order_no, 0, now_ms) : e;
+}
+
+err_t payment_settle(db_t *db, const orders_settling *s, bool *handed)
+{
+	payment_row p;
+	err_t e = row_select(db, SQL_PAYMENT_LOCK, s->order_no, &p);
+	if (e != ERR_OK || p.state != STATES_PAYMENT_REFUNDING)
+		return e;
+	refund_order r = {.reason = REFUND_LATE_PAYMENT,
+		.refund_no = s->fresh_no,
+		.packet_id = p.packet_id,
+		.payment_no = p.order_no,
+		.payee = p.payer,
+		.amount_fen = p.amount_fen,
+		.now_ms = s->now_ms,
+		.next_check_at_ms = s->next_check_at_ms};
+	*handed = true;
+	return refund_make(db, &r);
+}
+
 err_t payment_apply(
 	db_t *db, uint64_t order_no, const finance_answer *a, int64_t packet_ttl_ms, int64_t now_ms)
 {
@@ -86,8 +114,11 @@ err_t payment_apply(
 	if (a->outcome == FINANCE_PENDING || a->outcome == FINANCE_NOT_KNOWN)
 		return ERR_OK;
 	const verdict v = verdicts[a->outcome];
-	if (p.state == v.payment)
+	if (p.state == v.payment || p.state == STATES_PAYMENT_REFUNDING ||
+		p.state == STATES_PAYMENT_REFUNDED) /* closed and paid: both were said */
 		return ERR_OK;
+	if (p.state == STATES_PAYMENT_CLOSED && a->outcome == FINANCE_DONE)
+		return paid_late(db, &p, now_ms);
 	if (p.state != STATES_PAYMENT_PENDING && p.state != STATES_PAYMENT_CLOSING)
 		return contradiction(&p, a, "payment.other_word");
 	bool changed;

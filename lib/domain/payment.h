@@ -3,6 +3,7 @@
 #ifndef HB_DOMAIN_PAYMENT_H
 #define HB_DOMAIN_PAYMENT_H
 
+#include "domain/orders.h"
 #include "domain/states.h"
 #include "store/db.h"
 #include "store/finance.h"
@@ -25,10 +26,14 @@ err_t payment_set_cashier(db_t *db, uint64_t order_no, const char *url) MUST_CHE
 /* Applies finance's word (from a callback, a check or the sweep; any number of times, in any
  * order), inside the caller's transaction: DONE: payment → paid and packet → open (expires_at = now
  * + packet_ttl_ms); CLOSED or REFUSED: payment and packet → closed; PENDING and NOT_KNOWN: nothing.
+ * DONE of a payment that is closed already: → refunding, the packet stays closed.
  * An amount that is said and is not the payment's, and a word against the final state that the
  * payment already has, are refused with ERR_ORDER_CONFLICT, logged, and change nothing.
  * ERR_NOT_FOUND: no such payment. */
 err_t payment_apply(db_t *db, uint64_t order_no, const finance_answer *a, int64_t packet_ttl_ms,
 	int64_t now_ms) MUST_CHECK;
+/* A payment that came in although it was closed goes back by a refund order (orders_settling in
+ * orders.h), whose end makes it `refunded`. */
+err_t payment_settle(db_t *db, const orders_settling *s, bool *handed) MUST_CHECK;
 
 #endif

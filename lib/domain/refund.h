@@ -6,6 +6,7 @@
 #ifndef HB_DOMAIN_REFUND_H
 #define HB_DOMAIN_REFUND_H
 
+#include "domain/orders.h"
 #include "domain/states.h"
 #include "store/db.h"
 #include "store/finance.h"
@@ -39,7 +40,26 @@ typedef struct {
  * was nothing to do or the packet is locked by a claim or another sweep: come again later. */
 err_t refund_expire_packet(db_t *db, const refund_expiry *x, bool *expired) MUST_CHECK;
 
-/* As orders_apply (orders.h); the end of an expired packet's refund closes the packet. */
+/* Inside the caller's transaction: a refund order that is not about an expired packet, with its outbox
+ * event, unless there is one of this packet, reason and claim already. Never more than the payment
+ * less its other refunds: ERR_ORDER_CONFLICT, logged. */
+typedef struct {
+	refund_reason reason;
+	uint64_t refund_no, packet_id, claim_no /* 0: none */, payment_no, payee;
+	int64_t amount_fen, now_ms, next_check_at_ms;
+} refund_order;
+err_t refund_make(db_t *db, const refund_order *r) MUST_CHECK;
+/* Whether there is one. */
+err_t refund_made(db_t *db, uint64_t packet_id, refund_reason reason, uint64_t claim_no,
+	bool *made) MUST_CHECK;
+
+/* A refund that finance has refused for good goes to the payer's wallet (orders_settling in
+ * orders.h). One whose reason says that the payment does not bear it (not paid, too much, another
+ * payer) moves nothing: ERR_ORDER_CONFLICT, for a person. */
+err_t refund_settle(db_t *db, const orders_settling *s, bool *handed) MUST_CHECK;
+
+/* As orders_apply (orders.h); at its end, by finance or by wallet, the expired packet is closed, the late
+ * payment refunded, the refused transfer returned. */
 err_t refund_apply(db_t *db, uint64_t order_no, const finance_answer *a, int64_t now_ms) MUST_CHECK;
 
 #endif

@@ -8,7 +8,7 @@ typedef struct {
 	states_kind kind;
 	unsigned number;
 	const char *shown;
-	bool final;
+	unsigned final;
 } states_row;
 
 typedef struct {
@@ -63,6 +63,8 @@ static const char *const states_causes[] = {
 	[STATES_BY_SETTLE] = "settlement",
 };
 
+static const char *const states_finals[] = {"", "yes", "until money comes in all the same"};
+
 static const states_row *states_find(states_kind k, unsigned state)
 {
 	for (unsigned i = 0; i < STATES_ROWS; i++)
@@ -82,7 +84,7 @@ bool states_final(states_kind k, unsigned state)
 {
 	const states_row *r = states_find(k, state);
 
-	return r && r->final;
+	return r && r->final != 0;
 }
 
 bool states_legal(states_kind k, unsigned from, unsigned to, states_cause cause)
@@ -160,7 +162,8 @@ void states_print_markdown(FILE *to)
 		for (unsigned i = 0; i < STATES_ROWS; i++)
 			if (states_table[i].kind == (states_kind)k)
 				fprintf(to, "| %s | %u | %s |\n", states_table[i].shown,
-					states_table[i].number, states_table[i].final ? "yes" : "");
+					states_table[i].number,
+					states_finals[states_table[i].final]);
 		fputs("\n| from | to | caused by |\n|---|---|---|\n", to);
 		for (unsigned i = 0; i < STATES_CHANGES; i++)
 			if (states_changes[i].kind == (states_kind)k)

@@ -34,7 +34,7 @@ enum {
 };
 
 const char *states_shown(states_kind k, unsigned state); /* "open"; "?" for an unknown number */
-bool states_final(states_kind k, unsigned state);
+bool states_final(states_kind k, unsigned state);        /* or at rest */
 bool states_legal(states_kind k, unsigned from, unsigned to, states_cause cause);
 
 /* Inside the caller's transaction: UPDATE … SET state = to, changed_at/expires_at as the kind's

@@ -3,7 +3,12 @@
 #include "domain/transfer.h"
 
 #include "base/logger.h"
-#include "domain/orders.h"
+#include "domain/check.h"
+#include "domain/ledger.h"
+#include "domain/outbox.h"
+#include "domain/payment.h"
+#include "domain/refund.h"
+#include <string.h>
 
 err_t transfer_add(db_t *db, const transfer_claim *c, int64_t now_ms, int64_t next_check_at_ms)
 {
@@ -29,33 +34,117 @@ err_t transfer_add(db_t *db, const transfer_claim *c, int64_t now_ms, int64_t ne
 	return err;
 }
 
+typedef struct {
+	orders_row row;
+	uint64_t packet_id;
+} transfer_row;
+
+static err_t lock_transfer(db_t *db, uint64_t order_no, transfer_row *out)
+{
+	db_rows_t *r;
+	err_t err = db_select(db, SQL_TRANSFER_LOCK, DB_ARGS(db_u(order_no)), &r);
+	if (err != ERR_OK)
+		return err;
+	if (db_rows_next(r))
+		*out = (transfer_row){.row = {.kind = FINANCE_TRANSFER,
+					      .order_no = order_no,
+					      .state = (unsigned)db_rows_u(r, 0),
+					      .amount_fen = db_rows_i(r, 1),
+					      .uid = db_rows_u(r, 2)},
+			.packet_id = db_rows_u(r, 3)};
+	else
+		err = ERR_NOT_FOUND;
+	db_rows_free(&r);
+	return err;
+}
+
 err_t transfer_apply(db_t *db, uint64_t order_no, const finance_answer *a, int64_t now_ms)
 {
 	static const orders_states states = {
 		STATES_TRANSFER_PENDING, STATES_TRANSFER_DONE, STATES_TRANSFER_REFUSED};
-	db_rows_t *r;
+	transfer_row t;
 	unsigned to;
 	bool changed;
-	err_t err = db_select(db, SQL_TRANSFER_LOCK, DB_ARGS(db_u(order_no)), &r);
+	err_t err = lock_transfer(db, order_no, &t);
 	if (err != ERR_OK)
 		return err;
-	bool found = db_rows_next(r);
-	orders_row row = {.kind = FINANCE_TRANSFER, .order_no = order_no};
-	if (found) {
-		row.state = (unsigned)db_rows_u(r, 0);
-		row.amount_fen = db_rows_i(r, 1);
-	}
-	db_rows_free(&r);
-	if (!found)
-		return ERR_NOT_FOUND;
-	err = orders_judge(&row, &states, a, &to);
+	/* In the wallet or returned is refused, and more. */
+	if (t.row.state == STATES_TRANSFER_WALLET || t.row.state == STATES_TRANSFER_RETURNED)
+		t.row.state = STATES_TRANSFER_REFUSED;
+	err = orders_judge(&t.row, &states, a, &to);
 	if (err != ERR_OK || to == 0)
 		return err;
-	if (to == STATES_TRANSFER_REFUSED)
-		LOG(WARN, "transfer.refused", {"order_no", LOG_U(order_no)},
-			{"reason", LOG_S(a->reason)});
-	return states_change(db, STATES_TRANSFER, order_no, STATES_TRANSFER_PENDING, to,
+	err = states_change(db, STATES_TRANSFER, order_no, STATES_TRANSFER_PENDING, to,
 		STATES_BY_CALLBACK, now_ms, now_ms, &changed);
+	if (err != ERR_OK || to == STATES_TRANSFER_DONE)
+		return err;
+	LOG(WARN, "transfer.refused", {"order_no", LOG_U(order_no)}, {"reason", LOG_S(a->reason)});
+	return check_add(db, FINANCE_TRANSFER, order_no, 0, now_ms);
+}
+
+static err_t credit_event(
+	db_t *db, uint64_t claim_no, uint64_t uid, int64_t amount_fen, int64_t now_ms)
+{
+	char payload[128];
+	jw_t w;
+	jw_start_fixed(&w, payload, sizeof payload);
+	jw_arr(&w, NULL);
+	jw_obj(&w, NULL);
+	jw_i64(&w, "no", (int64_t)claim_no);
+	jw_i64(&w, "u", (int64_t)uid);
+	jw_i64(&w, "a", amount_fen);
+	jw_obj_end(&w);
+	jw_arr_end(&w);
+	size_t n = jw_end(&w);
+	return outbox_add(db, OUTBOX_CREDIT, claim_no, now_ms, payload, n);
+}
+
+static err_t return_to_sender(db_t *db, const orders_settling *s, const transfer_row *t)
+{
+	payment_row payment;
+	err_t err = payment_of_packet(db, t->packet_id, &payment);
+	if (err != ERR_OK)
+		return err;
+	refund_order r = {.reason = REFUND_REFUSED_TRANSFER,
+		.refund_no = s->fresh_no,
+		.packet_id = t->packet_id,
+		.claim_no = s->order_no,
+		.payment_no = payment.order_no,
+		.payee = payment.payer,
+		.amount_fen = t->row.amount_fen,
+		.now_ms = s->now_ms,
+		.next_check_at_ms = s->next_check_at_ms};
+	return refund_make(db, &r);
+}
+
+/* The booking is there once; the event goes out every time, because nobody knows whether the last
+ * one arrived. */
+static err_t give_to_wallet(db_t *db, const orders_settling *s, const transfer_row *t)
+{
+	const topology_cell *cell = topology_cell_of_slot(s->d->topo, numbers_slot(t->row.uid));
+	bool booked;
+	err_t err = ledger_book(db, LEDGER_BY_REFUSED_OUT, s->order_no, 0, cell->number,
+		t->row.amount_fen, s->now_ms, &booked);
+	return err == ERR_OK
+		       ? credit_event(db, s->order_no, t->row.uid, t->row.amount_fen, s->now_ms)
+		       : err;
+}
+
+err_t transfer_settle(db_t *db, const orders_settling *s, bool *handed)
+{
+	transfer_row t;
+	bool returning, booked = false;
+	err_t err = lock_transfer(db, s->order_no, &t);
+	if (err != ERR_OK || t.row.state != STATES_TRANSFER_REFUSED)
+		return err;
+	err = refund_made(db, t.packet_id, REFUND_REFUSED_TRANSFER, s->order_no, &returning);
+	if (err == ERR_OK && !returning)
+		err = ledger_booked(db, LEDGER_BY_REFUSED_OUT, s->order_no, &booked);
+	if (err != ERR_OK)
+		return err;
+	bool to_sender = strcmp(conf_s(s->d->conf, CONF_ORDER_REFUSED_TRANSFER), "sender") == 0;
+	*handed = returning || (to_sender && !booked);
+	return *handed ? return_to_sender(db, s, &t) : give_to_wallet(db, s, &t);
 }
 
 err_t transfer_state(db_t *db, uint64_t order_no, unsigned *state)

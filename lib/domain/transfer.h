@@ -3,6 +3,7 @@
 #ifndef HB_DOMAIN_TRANSFER_H
 #define HB_DOMAIN_TRANSFER_H
 
+#include "domain/orders.h"
 #include "domain/states.h"
 #include "store/db.h"
 #include "store/finance.h"
@@ -23,6 +24,11 @@ err_t transfer_add(
 /* As orders_apply (orders.h). */
 err_t transfer_apply(
 	db_t *db, uint64_t order_no, const finance_answer *a, int64_t now_ms) MUST_CHECK;
+/* A transfer that finance has refused for good (orders_settling in orders.h): as configured
+ * (order.refused_transfer) an event that credits the claimer's wallet, again with every call until
+ * that cell's answer has come, or one refund order to the sender. What was begun stays, whatever is
+ * configured since. */
+err_t transfer_settle(db_t *db, const orders_settling *s, bool *handed) MUST_CHECK;
 /* STATES_TRANSFER_…; ERR_NOT_FOUND while its message is still on the way. */
 err_t transfer_state(db_t *db, uint64_t order_no, unsigned *state) MUST_CHECK;
 

@@ -14,10 +14,16 @@ SELECT expires_at FROM packet WHERE packet_id = ?;
 
 -- name: refund_add
 INSERT INTO refund (order_no, packet_id, reason, claim_no, payment_no, payee, amount, state, next_check_at, created_at, changed_at)
-VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: refund_lock
-SELECT state, amount, packet_id, reason FROM refund WHERE order_no = ? FOR UPDATE;
+SELECT state, amount, packet_id, reason, claim_no, payee, payment_no FROM refund WHERE order_no = ? FOR UPDATE;
+
+-- name: refund_count
+SELECT COUNT(*) FROM refund WHERE packet_id = ? AND reason = ? AND claim_no = ?;
+
+-- name: refund_sum
+SELECT CAST(COALESCE(SUM(amount), 0) AS SIGNED) FROM refund WHERE packet_id = ?;
 
 -- name: orders_refund_load
 SELECT payee, payment_no, state, tries, stuck, amount, 0 FROM refund WHERE order_no = ?;

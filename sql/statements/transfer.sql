@@ -10,7 +10,7 @@ WHERE packet_id = ? AND uid = ? AND claim_no = ? AND amount = ?;
 SELECT 1 FROM transfer WHERE order_no = ? AND packet_id = ? AND payee = ? AND amount = ?;
 
 -- name: transfer_lock
-SELECT state, amount FROM transfer WHERE order_no = ? FOR UPDATE;
+SELECT state, amount, payee, packet_id FROM transfer WHERE order_no = ? FOR UPDATE;
 
 -- name: transfer_state
 SELECT state FROM transfer WHERE order_no = ?;

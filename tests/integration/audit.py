@@ -5,7 +5,8 @@ usage: audit.py STACK_FOLDER [PACKET_ID …]     (no ids: every packet)
 Prints one line per finding and exits 1 when there is any; the invariants are those of docs/architecture.md:
   E  claims + refunds = total once a packet is at its end, and never more before; shares as many as claims; indexes without holes
   K  one claim per user and packet (the key holds it; counted all the same), one transfer per claim
-  C  each claim's transfer stands at finance once, with its amount and payee; each refund likewise; nothing at finance that we do not know
+  C  each claim's transfer stands at finance once, with its amount and payee; each refund likewise; nothing at finance that we do not know;
+     what finance refused for good it did not move, and it is in a wallet or went back to the sender once
 """
 import sys
 from collections import Counter, defaultdict
@@ -30,7 +31,7 @@ def audit(stack, packets=None):
     orders = defaultdict(dict)
     for kind, no, uid, amount, outcome in stack.finance_db().execute('SELECT kind, order_no, uid, amount, outcome FROM orders'):
         orders[kind][int(no)] = (int(uid), amount, outcome)
-    ours = {'transfer': set(), 'refund': set()}
+    ours = {'transfer': {}, 'refund': {}}  # number: whether finance moved its money
 
     for cell in stack.cells:
         mine = [p for p in packets if stack.cell_of(p) == cell] if packets else None
@@ -40,9 +41,11 @@ def audit(stack, packets=None):
         claims = defaultdict(list)
         for packet, uid, idx, no, amount in read(stack, cell, 'SELECT packet_id, uid, idx, claim_no, amount FROM claim', mine):
             claims[packet].append((uid, idx, no, amount))
-        refunds = defaultdict(list)
-        for packet, no, payee, amount, state in read(stack, cell, 'SELECT packet_id, order_no, payee, amount, state FROM refund', mine):
-            refunds[packet].append((no, payee, amount, state))
+        refunds, back = defaultdict(list), {}
+        for packet, no, payee, amount, state, reason, claim in read(
+                stack, cell, 'SELECT packet_id, order_no, payee, amount, state, reason, claim_no FROM refund', mine):
+            (refunds[packet] if reason != 3 else back.setdefault(claim, [])).append((no, payee, amount, state))
+        transfers = dict(read(stack, cell, 'SELECT order_no, state FROM transfer', mine))
         for packet, (_, sender, state, count, left, total, rest) in rows.items():
             got = claims[packet]
             claimed, refunded = sum(c[3] for c in got), sum(r[2] for r in refunds[packet])
@@ -58,12 +61,16 @@ def audit(stack, packets=None):
             if paid_out and claimed + refunded != total:
                 found.append(f'E packet {packet} ({PACKET[state]}): claims {claimed} + refunds {refunded} ≠ total {total}')
             for uid, _, no, amount in got:
-                ours['transfer'].add(no)
-                if orders['transfer'].get(no) != (uid, amount, 'done'):
+                elsewhere = transfers.get(no) in (4, 5)  # refused by finance: in a wallet, or returned to the sender
+                ours['transfer'][no] = not elsewhere
+                if orders['transfer'].get(no) != (uid, amount, 'refused' if elsewhere else 'done'):
                     found.append(f'C claim {no} of {uid}: {amount} fen, at finance {orders["transfer"].get(no)}')
-            for no, payee, amount, _ in refunds[packet]:
-                ours['refund'].add(no)
-                if orders['refund'].get(no) != (payee, amount, 'done') or payee != sender:
+                if [r[2] for r in back.get(no, [])] != ([amount] if transfers.get(no) == 5 else []):
+                    found.append(f'C claim {no} in state {transfers.get(no)}: {amount} fen, returned {back.get(no)}')
+            for no, payee, amount, at in refunds[packet] + [r for c in got for r in back.get(c[2], [])]:
+                elsewhere = at == 4
+                ours['refund'][no] = not elsewhere
+                if orders['refund'].get(no) != (payee, amount, 'refused' if elsewhere else 'done') or payee != sender:
                     found.append(f'C refund {no} of packet {packet}: {amount} fen, at finance {orders["refund"].get(no)}')
 
     moved = Counter((kind, int(no)) for kind, no in stack.finance_db().execute('SELECT kind, order_no FROM entries'))
@@ -72,10 +79,10 @@ def audit(stack, packets=None):
             found.append(f'C finance moved {kind} {no} {times} times')
     for kind, known in ours.items():
         if not packets:
-            for no in set(orders[kind]) - known:
+            for no in set(orders[kind]) - set(known):
                 found.append(f'C finance has {kind} {no} that we do not know')
-        for no in known:
-            if moved[(kind, no)] != 1:
+        for no, once in known.items():
+            if moved[(kind, no)] != once:
                 found.append(f'C {kind} {no} moved {moved[(kind, no)]} times at finance')
     return found
 

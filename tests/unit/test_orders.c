@@ -1,132 +1,14 @@
 /* Orders against a real database, with a finance that answers as each test says. */
 #include "base/clk.h"
 #include "base/metrics.h"
-#include "domain/orders.h"
 #include "domain/outbox.h"
 #include "domain/received.h"
 #include "domain/refund.h"
 #include "domain/states.h"
-#include "domain/transfer.h"
-#include "tests/unit/cell_db.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/orders_fixture.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Instead of lib/store/finance.c. */
-static struct {
-	err_t err;
-	finance_outcome submit, query, close;
-	int64_t amount_fen; /* that finance names; 0: the order's own */
-	unsigned submits, queries, closes;
-	finance_order last;
-	char notify_url[ORDERS_URL_BYTES];
-} fin;
-
-err_t finance_submit(finance_t *f, finance_kind kind, const finance_order *o, finance_answer *a)
-{
-	(void)f, (void)kind;
-	fin.submits++;
-	fin.last = *o;
-	snprintf(fin.notify_url, sizeof fin.notify_url, "%s", o->notify_url);
-	if (fin.err == ERR_OK)
-		*a = (finance_answer){.outcome = fin.submit,
-			.amount_fen = fin.amount_fen ? fin.amount_fen : o->amount_fen};
-	return fin.err;
-}
-
-err_t finance_query(finance_t *f, finance_kind kind, uint64_t order_no, finance_answer *a)
-{
-	(void)f, (void)kind, (void)order_no;
-	fin.queries++;
-	if (fin.err == ERR_OK)
-		*a = (finance_answer){.outcome = fin.query, .amount_fen = fin.amount_fen};
-	return fin.err;
-}
-
-err_t finance_close(finance_t *f, uint64_t order_no, finance_answer *a)
-{
-	(void)f, (void)order_no;
-	fin.closes++;
-	if (fin.err == ERR_OK)
-		*a = (finance_answer){.outcome = fin.close, .amount_fen = fin.amount_fen};
-	return fin.err;
-}
-
-static conf_t *conf;
-static db_pool_t *pool;
-static db_t *db; /* for looking */
-static orders_desk desk;
-
-enum { PACKET = 100101001, PAYMENT = 100201001, CLAIM = 100301001, REFUND = 100401001 };
-
-static int set_up(void **state)
-{
-	char why[256];
-	db_target t;
-	(void)state;
-	cell_db_make("hb_test_orders", &t);
-	assert_int_equal(conf_load(NULL, why, &conf), ERR_OK);
-	assert_int_equal(conf_set(conf, "order.stuck_tries", "3", why), ERR_OK);
-	assert_int_equal(db_pool_new(&t, 8, 2000, &pool), ERR_OK);
-	assert_int_equal(db_open(&t, &db), ERR_OK);
-	desk = (orders_desk){.db = pool, .conf = conf};
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	cell_db_run(db, "DROP DATABASE hb_test_orders");
-	db_close(&db);
-	db_pool_free(&pool);
-	conf_free(&conf);
-	return 0;
-}
-
-/* An open packet of 100 fen, 70 left, expired, with its paid payment and one claim of 30. */
-static int fresh(void **state)
-{
-	(void)state;
-	memset(&fin, 0, sizeof fin);
-	cell_db_run(db, "DELETE FROM packet; DELETE FROM payment; DELETE FROM claim; "
-			"DELETE FROM transfer; DELETE FROM refund; DELETE FROM outbox; "
-			"DELETE FROM finance_event; DELETE FROM parked; DELETE FROM received");
-	cell_db_run(db,
-		"INSERT INTO packet (packet_id, sender, kind, split, scope, state, count, "
-		"remaining_count, total, remaining, created_at, expires_at, seed_id, seed, nonce, "
-		"commitment, greeting) VALUES (%d, 5001, 1, 1, 1, 2, 3, 2, 100, 70, 1, 5000, 1, "
-		"'', '', REPEAT('x', 32), '')",
-		PACKET);
-	cell_db_run(db,
-		"INSERT INTO payment (order_no, packet_id, payer, amount, state, next_check_at, "
-		"expires_at, created_at, changed_at) VALUES (%d, %d, 5001, 100, 2, 0, 5000, 1, 1)",
-		PAYMENT, PACKET);
-	cell_db_run(db, "INSERT INTO claim VALUES (%d, 6002, 0, %d, 30, 7)", PACKET, CLAIM);
-	return 0;
-}
-
-static err_t transact(db_tx_fn fn, void *ctx)
-{
-	return db_transact(pool, 6, fn, ctx);
-}
-
-static err_t add_transfer(db_t *d, void *ctx)
-{
-	return transfer_add(d, ctx, 1000, 2000);
-}
-
-static transfer_claim the_claim(void)
-{
-	return (transfer_claim){
-		.claim_no = CLAIM, .packet_id = PACKET, .uid = 6002, .amount_fen = 30};
-}
-
-static void make_transfer(void)
-{
-	transfer_claim c = the_claim();
-	assert_int_equal(transact(add_transfer, &c), ERR_OK);
-}
 
 static void a_transfer_is_made_once_and_only_from_its_claim(void **state)
 {
@@ -273,17 +155,6 @@ static void another_amount_is_never_applied_but_counts_as_a_try(void **state)
 	fin.amount_fen = 31;
 	assert_int_equal(orders_check(&desk, FINANCE_TRANSFER, CLAIM), ERR_ORDER_CONFLICT);
 	assert_int_equal(cell_db_number(db, "SELECT tries FROM transfer WHERE state = 1"), 1);
-}
-
-static void a_refused_transfer_stays_refused(void **state)
-{
-	(void)state;
-	make_transfer();
-	fin.submit = FINANCE_REFUSED;
-	assert_int_equal(orders_submit(&desk, FINANCE_TRANSFER, CLAIM), ERR_OK);
-	assert_int_equal(cell_db_number(db, "SELECT state FROM transfer"), STATES_TRANSFER_REFUSED);
-	assert_int_equal(orders_check(&desk, FINANCE_TRANSFER, CLAIM), ERR_OK);
-	assert_int_equal(fin.queries, 0);
 }
 
 static void unpaid(int64_t expires_at)
@@ -587,7 +458,6 @@ static void a_received_claim_is_there_once(void **state)
 		cell_db_number(db, "SELECT COUNT(*) * 1000 + SUM(amount) FROM received"), 3093);
 }
 
-#define CASE(name) cmocka_unit_test_setup(name, fresh)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -598,7 +468,6 @@ int main(void)
 		CASE(an_order_left_pending_has_one_check_message_under_way),
 		CASE(an_order_that_is_done_at_once_needs_no_check_and_one_that_was_not_sent_does),
 		CASE(another_amount_is_never_applied_but_counts_as_a_try),
-		CASE(a_refused_transfer_stays_refused),
 		CASE(a_payment_past_its_time_is_closed_by_finances_word),
 		CASE(a_payment_that_was_paid_when_it_should_close_opens_the_packet),
 		CASE(a_payment_that_waits_for_its_payer_is_asked_about_but_never_stuck),
@@ -612,5 +481,5 @@ int main(void)
 		CASE(outbox_rows_are_leased_deleted_and_parked),
 		CASE(a_received_claim_is_there_once),
 	};
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, orders_set_up, orders_tear_down);
 }
