@@ -37,6 +37,11 @@ static const struct {
 	{"config", "markdown", config_verb, "", "the table of docs/config.md"},
 	{"states", "--dot", states_verb, "", "the orders' states as Graphviz"},
 	{"states", "--markdown", states_verb, "", "the tables of docs/states.md"},
+	{"reconcile", "", reconcile_verb,
+		"--cell CELL --window YYYY-MM-DD[Thh] --domain c2c|b2c [--file CSV] [--grace S] | "
+		"--live [--quiet]",
+		"compare the books with finance's (c2c) or with the ledger (b2c), or conservation "
+		"over all cells as they run; exit 10 when there are differences"},
 	{"fairness", "verify", fairness_verb, "--seed HEX …", "recompute the shares of a packet"},
 	{"token", "mint", token_verb, "--uid N [--ttl S]", "a session token"},
 	{"token", "grant", token_verb, "--viewer N …", "a relation grant of the host app"},
@@ -224,8 +229,9 @@ static void help(FILE *to)
 	      "…\n\n",
 		to);
 	for (unsigned i = 0; i < ROWS; i++)
-		fprintf(to, "  %s %s%s%s\n      %s\n", rows[i].noun, rows[i].verb,
-			*rows[i].arguments ? " " : "", rows[i].arguments, rows[i].help);
+		fprintf(to, "  %s%s%s%s%s\n      %s\n", rows[i].noun, *rows[i].verb ? " " : "",
+			rows[i].verb, *rows[i].arguments ? " " : "", rows[i].arguments,
+			rows[i].help);
 	fputs("\nExit: 0 done, 1 failed, 2 usage, 3 refused and nothing changed, 4 partly done, "
 	      "5 outcome unknown, 6 unreachable, 10 differences found.\n",
 		to);
@@ -288,9 +294,13 @@ int main(int argc, char **argv)
 	logger_init("hbctl", "", 0, LOGGER_WARN);
 	if (keys_init() != ERR_OK)
 		return VERB_FAILED;
-	for (unsigned i = 0; argc > 2 && i < ROWS; i++)
-		if (!strcmp(rows[i].noun, argv[1]) && !strcmp(rows[i].verb, argv[2]))
-			return rows[i].run(argc - 2, argv + 2);
+	for (unsigned i = 0; argc > 1 && i < ROWS; i++) {
+		int words = *rows[i].verb ? 2 : 1; /* a few nouns do one thing only */
+
+		if (!strcmp(rows[i].noun, argv[1]) &&
+			(words == 1 || (argc > 2 && !strcmp(rows[i].verb, argv[2]))))
+			return rows[i].run(argc - words, argv + words);
+	}
 	if (argc > 1)
 		fprintf(stderr, "hbctl: there is no \"%s%s%s\"; see hbctl help\n", argv[1],
 			argc > 2 ? " " : "", argc > 2 ? argv[2] : "");

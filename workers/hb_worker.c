@@ -29,6 +29,7 @@ static const role_row roles[] = {
 	CONSUMER(inbox, INBOX, false, "fills the lists of received envelopes"),
 	LOOP(sweep, true, "expires packets, pushes orders that are due"),
 	LOOP(heartbeat, false, "writes the cell's heartbeat row"),
+	LOOP(reconcile, false, "compares the books of the day and the hour before"),
 };
 #undef LOOP
 #undef CONSUMER

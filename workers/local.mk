@@ -3,5 +3,6 @@ HB_WORKER_PARTS = workers/role.c workers/role.h workers/consume.c workers/consum
 	workers/queue.c workers/queue.h
 hb_worker_SOURCES = workers/hb_worker.c $(HB_WORKER_PARTS) workers/relay.c workers/transfer.c workers/refund.c \
 	workers/callback.c workers/check.c workers/inbox.c workers/sweep.c workers/heartbeat.c
+hb_worker_SOURCES += workers/reconcile.c
 hb_worker_LDADD = $(DOMAIN_LIBS)
 EXTRA_DIST += workers/README.md

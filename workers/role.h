@@ -39,6 +39,7 @@ void consume_run(worker_t *w);
 void relay_run(worker_t *w);
 void sweep_run(worker_t *w);
 void heartbeat_run(worker_t *w);
+void reconcile_run(worker_t *w);
 err_t transfer_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t refund_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t callback_handle(worker_t *w, const outbox_events *events) MUST_CHECK;

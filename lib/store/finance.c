@@ -17,6 +17,8 @@
 
 enum {
 	ANSWER_MAX_BYTES = 65536,
+	STATEMENT_MAX_BYTES = 4 << 20, /* of one part: 10,000 lines have some 700 KB */
+	STATEMENT_TOTAL_MS = 60000,
 	REQUEST_MAX_BYTES = 4096,
 	PATH_BYTES = 300,
 	ID_BYTES = 16,
@@ -35,8 +37,8 @@ struct finance {
 	uint64_t unlogged;
 	char curl_error[CURL_ERROR_SIZE];
 	char signature[256]; /* of the last answer */
-	size_t len;
-	char body[ANSWER_MAX_BYTES + 1]; /* the last answer, zero-terminated */
+	size_t len, room;
+	char *body; /* the last answer, zero-terminated; has room for `room` bytes and the zero */
 };
 
 /* One request and what came back; the body stays in finance_t. */
@@ -60,7 +62,7 @@ static void curl_once(void)
 static size_t take_body(char *p, size_t size, size_t n, void *ctx)
 {
 	finance_t *f = ctx;
-	if (n * size > ANSWER_MAX_BYTES - f->len)
+	if (n * size > f->room - f->len)
 		return 0;
 	memcpy(f->body + f->len, p, n * size);
 	f->len += n * size;
@@ -105,6 +107,15 @@ static void set_options(finance_t *f)
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, f);
 }
 
+static void set_room(finance_t *f, size_t bytes)
+{
+	if (bytes <= f->room)
+		return;
+	f->body = realloc(f->body, bytes + 1);
+	BUG_ON(!f->body);
+	f->room = bytes;
+}
+
 err_t finance_new(const finance_target *t, finance_t **out)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -114,6 +125,7 @@ err_t finance_new(const finance_target *t, finance_t **out)
 	finance_t *f = calloc(1, sizeof *f);
 	BUG_ON(!f);
 	f->t = *t;
+	set_room(f, ANSWER_MAX_BYTES);
 	for (size_t n = strlen(f->t.url); n && f->t.url[n - 1] == '/';)
 		f->t.url[--n] = 0;
 	if (path)
@@ -134,6 +146,7 @@ void finance_free(finance_t **f)
 		return;
 	if ((*f)->curl)
 		curl_easy_cleanup((*f)->curl);
+	free((*f)->body);
 	free(*f);
 	*f = NULL;
 }
@@ -380,4 +393,31 @@ err_t finance_close(finance_t *f, uint64_t order_no, finance_answer *a)
 	snprintf(c.path, sizeof c.path, "%s/finance/v1/payments/%llu/close", f->prefix,
 		(unsigned long long)order_no);
 	return call(f, &c, a);
+}
+
+err_t finance_statement(finance_t *f, const char *day, uint64_t after, const char **text, size_t *n)
+{
+	static const char nothing[] = "#end\n";
+	if (f->t.mock) {
+		*text = nothing;
+		*n = sizeof nothing - 1;
+		return ERR_OK;
+	}
+	call_t c = {.method = "GET", .body = ""};
+	snprintf(c.path, sizeof c.path, "%s/finance/v1/statements/%s?after=%llu", f->prefix, day,
+		(unsigned long long)after);
+	set_room(f, STATEMENT_MAX_BYTES);
+	curl_easy_setopt(f->curl, CURLOPT_TIMEOUT_MS, (long)STATEMENT_TOTAL_MS);
+	err_t err = exchange(f, &c);
+	curl_easy_setopt(f->curl, CURLOPT_TIMEOUT_MS, (long)f->t.total_ms);
+	if (err == ERR_OK && c.status != 200) {
+		LOG(WARN, "finance.statement", {"path", LOG_S(c.path)},
+			{"status", LOG_I(c.status)});
+		err = ERR_FINANCE_UNAVAILABLE;
+	}
+	if (err == ERR_OK) {
+		*text = f->body;
+		*n = f->len;
+	}
+	return err;
 }

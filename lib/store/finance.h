@@ -67,6 +67,13 @@ err_t finance_query(
 /* Asks that a payment never be paid any more; the answer says DONE (it was paid) or CLOSED. */
 err_t finance_close(finance_t *f, uint64_t order_no, finance_answer *a) MUST_CHECK;
 
+/* One part of the statement of a day ("2026-11-22", UTC) from cursor `after` on (0: from its
+ * beginning), as finance signed it: lines with their ends, the last one "#next,<cursor>" or "#end".
+ * *text (*n bytes, zero-terminated) is valid until the next call. ERR_FINANCE_UNAVAILABLE: no
+ * answer that counts. */
+err_t finance_statement(
+	finance_t *f, const char *day, uint64_t after, const char **text, size_t *n) MUST_CHECK;
+
 /* The signature both ways: HMAC-SHA256 over "v1\n<merchant>\n<unix
  * seconds>\n<id>\n<METHOD>\n<path>\n<hex sha256 of the body>", header X-Finance-Signature: "v1
  * <merchant> <unix seconds> <id> <key id> <base64url mac>". The body holds order number and amount.

@@ -1,9 +1,12 @@
 """The books of one run: our tables and finance's own SQLite file, never our API.
 
 A run is marked at its beginning, so that what earlier runs left in a kept stack is not read again."""
+import os
+import subprocess
 import time
 
 import audit
+import hb
 
 KINDS = ('payment', 'transfer', 'refund', 'withdrawal')
 # What of an order kind is not final, by the numbers of lib/domain/states.def.
@@ -25,8 +28,8 @@ def one(stack, cell, sql):
 
 
 def mark(stack):
-    """Where this run begins: each cell's next number, and finance's last entry."""
-    at = {'finance': stack.finance_db().execute('SELECT COALESCE(MAX(entry_id), 0) FROM entries').fetchone()[0]}
+    """Where this run begins."""
+    at = {'time': time.time()}
     for cell in stack.cells:
         at[cell] = {k: one(stack, cell, f'SELECT COUNT(*) FROM {k}')[0] for k in KINDS}
         at[cell]['parked'] = one(stack, cell, 'SELECT COUNT(*) FROM parked')[0]
@@ -126,6 +129,24 @@ def parked(stack, at):
     return found
 
 
+def hbctl(stack, *words):
+    return subprocess.run([hb.ROOT / 'dev', 'hbctl', 'reconcile', *words], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, 'HB_NAME': stack.folder.name})
+
+
+def reconciled(stack, began):
+    """What `hbctl reconcile` itself finds, over the days that the run touched."""
+    found = []
+    days = sorted({time.strftime('%Y-%m-%d', time.gmtime(t)) for t in (began, time.time())})
+    asked = [('--live', '--quiet')] + [('--cell', c, '--window', d, '--domain', 'c2c', '--grace', '0') for c in stack.cells for d in days]
+    for words in asked:
+        done = hbctl(stack, *words)
+        if done.returncode != 0:
+            found.append(f'C hbctl reconcile {" ".join(words)}: exit {done.returncode}: {done.stdout[:600]} {done.stderr[:300]}')
+    return found
+
+
 def differences(stack, crowd, at):
     packets = [p.packet for p in crowd.plans if p.packet]
-    return told_differs(stack, crowd) + audit.audit(stack, packets) + sums_differ(stack) + doubled(stack) + parked(stack, at)
+    return (told_differs(stack, crowd) + audit.audit(stack, packets) + sums_differ(stack) + doubled(stack) + parked(stack, at)
+            + reconciled(stack, at['time']))

@@ -12,6 +12,8 @@ BACK_S = 30
 UNDER_WAY = """SELECT COUNT(*) FROM claim c LEFT JOIN transfer t ON t.order_no = c.claim_no WHERE t.order_no IS NULL AND c.claim_no NOT IN
     (SELECT j.no FROM outbox o, JSON_TABLE(o.payload, '$[*]' COLUMNS (no BIGINT UNSIGNED PATH '$.no')) j WHERE o.kind = 1)"""
 
+LEASED = 'SELECT COUNT(*) FROM outbox WHERE kind = 1 AND lease_until > %s'
+
 
 class StackLost(Exception):
     """The stack does not come back: a failure of the campaign, not of a seed."""
@@ -66,9 +68,16 @@ class Killer:
         pid = self.stack.pid(relay)
         if not pid:
             return
-        os.kill(pid, signal.SIGSTOP)
+        end = time.monotonic() + 8
         try:
-            end = time.monotonic() + 8
+            # Held between two batches: what it had sent and not yet deleted would be lost with the queue, and rightly so.
+            os.kill(pid, signal.SIGSTOP)
+            while self.stack.rows(cell, LEASED, (time.time() * 1000,))[0][0]:
+                os.kill(pid, signal.SIGCONT)
+                time.sleep(0.02)
+                if time.monotonic() > end:
+                    return
+                os.kill(pid, signal.SIGSTOP)
             while self.stack.rows(cell, UNDER_WAY)[0][0]:  # RabbitMQ's own counts are seconds old
                 time.sleep(0.1)
                 if time.monotonic() > end:

@@ -23,6 +23,7 @@ chaos_orders() {
 chaos_run() {
 	case ${1:-} in
 	orders) chaos_orders "${@:2}" ;;
-	*) wrong "chaos: orders" ;;
+	planted) planted_run "${@:2}" ;;
+	*) wrong "chaos: orders or planted" ;;
 	esac
 }

@@ -1,14 +1,17 @@
 # shellcheck shell=bash
 # mutants: shows that each defence of tests/mutants.tsv matters. In a copy of the tree (.hb/mutants/tree, with a build of
 # its own that is kept) one defence at a time is taken away, what needs it is built again, and the named test must fail,
-# after it has passed with nothing taken away. Tests that need servers get a stack of that copy's programs.
+# after it has passed with nothing taken away. Tests that need servers get a stack of that copy's programs. ./dev chaos planted is
+# the same with tests/chaos/planted.tsv, whose test is the campaign.
 
 MUTANTS_TREE=$ROOT/.hb/mutants/tree
 MUTANTS_LOG=$ROOT/.hb/mutants/log
 MUTANTS_BASE=${HB_MUTANTS_BASE:-$((TEST_BASE + 300))}
 MUTANT_TEST_S=400
 
-mutants_rows() { grep -v '^#' "$ROOT/tests/mutants.tsv"; }
+MUTANTS_TABLE=$ROOT/tests/mutants.tsv
+
+mutants_rows() { grep -v '^#' "$MUTANTS_TABLE"; }
 
 # Sets M_NAME, M_WHAT, M_FILE, M_SED, M_TEST.
 mutant_use() { IFS=$'\t' read -r M_NAME M_WHAT M_FILE M_SED M_TEST < <(mutants_rows | grep "^$1"$'\t'); }
@@ -16,6 +19,11 @@ mutant_use() { IFS=$'\t' read -r M_NAME M_WHAT M_FILE M_SED M_TEST < <(mutants_r
 mutants_dev() {
 	HB_NAME=$TEST_NAME HB_BASE=$MUTANTS_BASE HB_BUILD=$MUTANTS_TREE/build HB_CONFIGURE='--disable-werror CFLAGS=-O1' \
 		HB_CONFIG_TEMPLATE=$MUTANTS_TREE/tests/integration/hongbao.cfg.in nice "$MUTANTS_TREE/dev" "$@"
+}
+
+planted_run() {
+	MUTANTS_TABLE=$ROOT/tests/chaos/planted.tsv
+	mutants_run "$@"
 }
 
 # What an interrupted run may have left changed is built again, which only a new time brings about.
@@ -30,6 +38,16 @@ mutants_copy() {
 mutants_make() { nice make -C "$MUTANTS_TREE/build" --no-print-directory -s -j"$(nproc)" ARFLAGS=cr "$@"; }
 
 is_pytest() { [[ $1 == *.py::* ]]; }
+is_campaign() { [[ $1 == campaign\ * ]]; }
+
+# mutant_campaign ARGUMENT…: a campaign with the copy's programs, on a stack that is gone afterwards, whatever it found.
+mutant_campaign() {
+	local status=0
+	ROOT=$MUTANTS_TREE BUILD=$MUTANTS_TREE/build CHAOS_NAME=$TEST_NAME CHAOS_BASE=$MUTANTS_BASE chaos_orders "$@" || status=$?
+	ROOT=$MUTANTS_TREE BUILD=$MUTANTS_TREE/build CHAOS_NAME=$TEST_NAME CHAOS_BASE=$MUTANTS_BASE \
+		chaos_dev down --wipe >/dev/null || status=3
+	return $status
+}
 
 mutants_stack() {
 	[ -z "${MUTANTS_UP:-}" ] || return 0
@@ -55,6 +73,13 @@ mutant_try() {
 		if [ $status -gt 1 ]; then return 2; fi
 		return $status
 	fi
+	if is_campaign "$test"; then
+		# shellcheck disable=SC2086 # a list of words
+		mutants_make all >"$log" 2>&1 && mutant_campaign ${test#campaign } >>"$log" 2>&1 || status=$?
+		# Only what a run found counts: a stack that did not come up says nothing.
+		if [ $status != 0 ] && ! grep -q '^FAILED seed ' "$log"; then return 2; fi
+		return $status
+	fi
 	mutants_make "tests/unit/$program" >"$log" 2>&1 || return 2
 	if [[ " $MUTANTS_SERVER_TESTS " == *" tests/unit/$program "* ]]; then
 		mutants_stack || return 2
@@ -67,6 +92,10 @@ mutant_try() {
 	# A program that an assertion ended, or that hangs, says nothing more of the case that it was in.
 	if grep -q "^not ok .* - $case\$" "$log" || { [ $status -ge 124 ] && ! grep -q "^ok .* - $case\$" "$log"; }; then return 1; fi
 	return 2
+}
+
+mutant_test_name() {
+	if is_campaign "$M_TEST"; then echo "the campaign ($(grep -A 1 '^FAILED seed ' "$MUTANTS_LOG/$M_NAME.log" | tail -n 1 | xargs))"; else echo "${M_TEST##* }"; fi
 }
 
 mutant_restore() {
@@ -113,7 +142,7 @@ mutants_run() {
 			say "not ok $name: $M_TEST does not pass with nothing taken away: $MUTANTS_LOG"
 			failed=$((failed + 1))
 		elif mutant_kill; then
-			say "ok $name: without \"$M_WHAT\" ${M_TEST##* } fails"
+			say "ok $name: without \"$M_WHAT\" $(mutant_test_name) fails"
 			killed=$((killed + 1))
 		else
 			say "not ok $name: $M_WHY"

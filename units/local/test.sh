@@ -152,7 +152,7 @@ test_browser() {
 # Five short runs of the campaign, on a stack of its own, for its books are compared to the fen with nothing else in them.
 test_chaos() {
 	local log=$TEST_LOGS/chaos.log good bad
-	CHAOS_NAME=$TEST_NAME-chaos CHAOS_BASE=$((TEST_BASE + 100)) chaos_orders --runs 5 --seed 1 --short >"$log" 2>&1 || true
+	CHAOS_NAME=$TEST_NAME-chaos CHAOS_BASE=$((TEST_BASE + 100)) chaos_orders --runs 5 --seed 4 --short >"$log" 2>&1 || true
 	good=$(grep -c '^ok seed ' "$log") || true
 	bad=$(grep -c '^FAILED seed ' "$log") || true
 	if [ $((good + bad)) != 5 ] && [ "$bad" = 0 ]; then

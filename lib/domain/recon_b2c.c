@@ -1,0 +1,187 @@
+/* Within a cell the database compares: each rule is a statement that gives the differences only,
+ * page by page. Between cells no statement can: the legs that one side booked for the other are read
+ * in order of time, and the other side is asked for the counterparts of each page. What was sent a
+ * short time ago may still be on its way; what was received must have been sent, always. */
+#include "domain/id_array.h"
+#include "domain/ledger.h"
+#include "domain/recon_inner.h"
+
+#include <stdlib.h>
+
+static const struct {
+	recon_thing thing;
+	sql_id rule;
+} rules[] = {
+	{RECON_LEASE, SQL_RECON_LEASES},
+	{RECON_LEASE, SQL_RECON_LEASES_UNBOOKED},
+	{RECON_LEASE, SQL_RECON_LEASES_SETTLED},
+	{RECON_LEASE, SQL_RECON_LEASES_RETURNED},
+	{RECON_SUBSIDY, SQL_RECON_SUBSIDIES},
+	{RECON_PACKET, SQL_RECON_SUBSIDIES_SPENT},
+	{RECON_SUBSIDY, SQL_RECON_SUBSIDIES_EXPIRED},
+	{RECON_PACKET, SQL_RECON_PACKETS_EXPIRED},
+	{RECON_CREDIT, SQL_RECON_CREDITS},
+	{RECON_CREDIT, SQL_RECON_CREDITS_UNBOOKED},
+	{RECON_WALLET, SQL_RECON_WALLETS},
+	{RECON_CAMPAIGN, SQL_RECON_CAMPAIGNS},
+	{RECON_USABLE, SQL_RECON_USABLE},
+};
+
+static err_t run_rule(recon_work *w, recon_thing thing, sql_id rule)
+{
+	const recon_window *at = &w->job->window;
+	uint64_t after = 0;
+	size_t count = RECON_PAGE;
+	err_t err = ERR_OK;
+	while (err == ERR_OK && count == RECON_PAGE) {
+		db_rows_t *r;
+		err = db_select(w->job->db, rule,
+			DB_ARGS(db_i(at->from_ms), db_i(at->to_ms), db_u(after), db_u(RECON_PAGE)),
+			&r);
+		if (err != ERR_OK)
+			return err;
+		for (count = 0; err == ERR_OK && db_rows_next(r); count++) {
+			recon_diff d = {.thing = thing,
+				.no = after = db_rows_u(r, 0),
+				.kind = (unsigned)db_rows_i(r, 1),
+				.has_ours = !db_rows_null(r, 2),
+				.has_theirs = !db_rows_null(r, 3),
+				.ours = db_rows_i(r, 2),
+				.theirs = db_rows_i(r, 3)};
+			err = recon_found(w, &d);
+		}
+		db_rows_free(&r);
+	}
+	return err;
+}
+
+typedef struct {
+	uint64_t no;
+	int64_t fen, at_ms;
+} leg;
+
+/* One direction: legs on our `account` for the cell `peer`, whose counterparts stand on its
+ * `counter` account under our number. */
+typedef struct {
+	recon_work *w;
+	const topology_cell *peer;
+	db_t *db; /* the peer's */
+	ledger_account account, counter;
+	bool may_wait;
+	leg leg[RECON_PAGE];
+	size_t count;
+} direction;
+
+static err_t judge(direction *d, const leg *l, const int64_t *theirs)
+{
+	recon_work *w = d->w;
+	if (theirs && *theirs == -l->fen)
+		return ERR_OK;
+	if (!theirs && d->may_wait && l->at_ms > w->began_ms - w->job->grace_ms) {
+		w->sum.waiting++;
+		return ERR_OK;
+	}
+	recon_diff found = {.thing = RECON_CELLS,
+		.no = l->no,
+		.kind = theirs ? RECON_AMOUNT : RECON_MISSING_THERE,
+		.has_ours = true,
+		.ours = l->fen,
+		.has_theirs = theirs != NULL,
+		.theirs = theirs ? *theirs : 0};
+	return recon_found(w, &found);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const leg *x = a, *y = b;
+	return (x->no > y->no) - (x->no < y->no);
+}
+
+/* Both in the order of numbers; the peer may have more than one under a number, which is too many. */
+static err_t compare_page(direction *d)
+{
+	uint64_t no[RECON_PAGE];
+	db_rows_t *r;
+	qsort(d->leg, d->count, sizeof *d->leg, by_number);
+	for (size_t i = 0; i < d->count; i++)
+		no[i] = d->leg[i].no;
+	char *nos = id_array(no, d->count);
+	err_t err = db_select(d->db, SQL_RECON_CELL_COUNTERLEGS,
+		DB_ARGS(db_s(nos), db_u(d->counter), db_u(d->w->job->cell->number)), &r);
+	free(nos);
+	if (err != ERR_OK)
+		return err;
+	bool more = db_rows_next(r);
+	for (size_t i = 0; i < d->count && err == ERR_OK; i++) {
+		int64_t theirs = 0;
+		bool there = false;
+		for (; more && db_rows_u(r, 0) == d->leg[i].no; more = db_rows_next(r)) {
+			theirs += db_rows_i(r, 1);
+			there = true;
+		}
+		err = judge(d, &d->leg[i], there ? &theirs : NULL);
+	}
+	db_rows_free(&r);
+	d->w->sum.there += d->count;
+	return err;
+}
+
+static err_t compare_cells(direction *d)
+{
+	const recon_window *at = &d->w->job->window;
+	leg last = {.at_ms = at->from_ms};
+	err_t err = ERR_OK;
+	do {
+		db_rows_t *r;
+		err = db_select(d->w->job->db, SQL_RECON_CELL_LEGS,
+			DB_ARGS(db_u(d->account), db_u(d->peer->number), db_i(last.at_ms),
+				db_i(at->to_ms), db_i(last.at_ms), db_u(last.no), db_u(RECON_PAGE)),
+			&r);
+		if (err != ERR_OK)
+			return err;
+		for (d->count = 0; db_rows_next(r); d->count++)
+			d->leg[d->count] = last =
+				(leg){db_rows_u(r, 0), db_rows_i(r, 1), db_rows_i(r, 2)};
+		db_rows_free(&r);
+		d->w->sum.here += d->count;
+		size_t count = d->count;
+		if (count)
+			err = compare_page(d);
+		d->count = count;
+	} while (err == ERR_OK && d->count == RECON_PAGE);
+	return err;
+}
+
+static err_t compare_with(recon_work *w, const topology_cell *peer)
+{
+	direction *d = calloc(1, sizeof *d);
+	BUG_ON(!d);
+	d->w = w;
+	d->peer = peer;
+	err_t err = w->job->peer(w->job->ctx, peer, &d->db);
+	if (err == ERR_OK) {
+		d->account = LEDGER_DUE_FROM;
+		d->counter = LEDGER_DUE_TO;
+		err = compare_cells(d);
+	}
+	if (err == ERR_OK) {
+		d->account = LEDGER_DUE_TO;
+		d->counter = LEDGER_DUE_FROM;
+		d->may_wait = true;
+		err = compare_cells(d);
+	}
+	db_close(&d->db);
+	free(d);
+	return err;
+}
+
+err_t recon_b2c(recon_work *w)
+{
+	const topology_t *t = w->job->topo;
+	err_t err = ERR_OK;
+	for (size_t i = 0; i < sizeof rules / sizeof *rules && err == ERR_OK; i++)
+		err = run_rule(w, rules[i].thing, rules[i].rule);
+	for (unsigned c = 0; c < t->cell_count && err == ERR_OK; c++)
+		err = compare_with(w, &t->cell[c]);
+	return err;
+}

@@ -1,0 +1,200 @@
+"""hbctl reconcile against the real finance-sim and databases: quiet books agree, and every kind of difference is found and named."""
+import json
+import os
+import subprocess
+import time
+
+import hb
+import pytest
+from test_finance_faults import faults  # noqa: F401 the fixture
+
+
+def reconcile(stack, *words):
+    """The exit code and what -o json says."""
+    done = subprocess.run([hb.ROOT / 'dev', 'hbctl', '-o', 'json', 'reconcile', *words], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, 'HB_NAME': stack.folder.name})
+    assert done.returncode in (0, 10), done
+    return done.returncode, json.loads(done.stdout)
+
+
+def today():
+    return time.strftime('%Y-%m-%d', time.gmtime())
+
+
+def c2c(stack, cell='A', grace='0'):
+    code, found = reconcile(stack, '--cell', cell, '--window', today(), '--domain', 'c2c', '--grace', grace)
+    return code, {(d['thing'], d['number'], d['kind']): (d['ours'], d['theirs']) for d in found['differences']}, found
+
+
+@pytest.fixture
+def claimed(stack):
+    """A finished envelope: packet, the payment's and the claim's numbers."""
+    packet = stack.open_packet(1001, 100, 1)
+    claim = stack.claim(1002, packet).json['claim']['claim_no']
+    stack.wait(lambda: stack.rows('A', 'SELECT state FROM transfer WHERE order_no = %s', (claim,)) == ((2,),), 'the transfer is done')
+    payment = stack.rows('A', 'SELECT order_no FROM payment WHERE packet_id = %s', (packet,))[0][0]
+    return packet, str(payment), claim
+
+
+def of(differences, *numbers):
+    return {k: v for k, v in differences.items() if k[1] in numbers}
+
+
+def test_what_is_done_here_and_there_is_no_difference(stack, claimed):
+    _, payment, claim = claimed
+    _, differences, found = c2c(stack)
+    assert not of(differences, payment, claim)
+    assert found['here'] > 0 and found['there'] >= found['here']
+
+
+def test_a_statement_with_a_wrong_amount(stack, faults, claimed):  # noqa: F811
+    _, payment, claim = claimed
+    faults({'transfer': {'statement_amount': 100}})
+    code, differences, _ = c2c(stack)
+    assert code == 10 and of(differences, payment, claim) == {('transfer', claim, 'amount'): (100, 101)}
+
+
+def test_a_statement_with_a_line_missing(stack, faults, claimed):  # noqa: F811
+    _, payment, claim = claimed
+    faults({'payment': {'statement_missing': 100}})
+    code, differences, _ = c2c(stack)
+    assert code == 10 and of(differences, payment, claim) == {('payment', payment, 'missing_there'): (100, None)}
+
+
+def test_a_statement_with_a_line_that_we_do_not_know(stack, faults, claimed):  # noqa: F811
+    _, payment, claim = claimed
+    faults({'transfer': {'statement_extra': 100}})
+    code, differences, _ = c2c(stack)
+    stranger = str(int(claim) + 4600000000000000000)
+    assert code == 10 and of(differences, payment, claim, stranger) == {('transfer', stranger, 'missing_here'): (None, 100)}
+
+
+def test_a_statement_with_a_line_twice(stack, faults, claimed):  # noqa: F811
+    _, payment, claim = claimed
+    faults({'all': {'statement_twice': 100}})
+    code, differences, _ = c2c(stack)
+    assert code == 10
+    assert of(differences, payment, claim) == {('payment', payment, 'twice'): (None, 100), ('transfer', claim, 'twice'): (None, 100)}
+
+
+def test_an_order_whose_state_denies_what_finance_moved(stack, claimed):
+    """As if a time-out had been taken for a refusal: state 3, and the money is gone."""
+    _, payment, claim = claimed
+    stack.rows('A', 'UPDATE transfer SET state = 3 WHERE order_no = %s', (claim,))
+    try:
+        code, differences, _ = c2c(stack)
+    finally:
+        stack.rows('A', 'UPDATE transfer SET state = 2 WHERE order_no = %s', (claim,))
+    assert code == 10 and of(differences, payment, claim) == {('transfer', claim, 'state'): (3, 100)}
+
+
+def test_what_may_be_on_its_way_waits_for_its_grace(stack, claimed):
+    _, _, claim = claimed
+    stack.rows('A', 'UPDATE transfer SET state = 1, next_check_at = next_check_at + 600000 WHERE order_no = %s', (claim,))
+    try:
+        _, patient, found = c2c(stack, grace='3600')
+        _, strict, _ = c2c(stack, grace='0')
+    finally:
+        stack.rows('A', 'UPDATE transfer SET state = 2, next_check_at = changed_at WHERE order_no = %s', (claim,))
+    assert not of(patient, claim) and found['waiting'] >= 1
+    assert of(strict, claim) == {('transfer', claim, 'state'): (1, 100)}
+
+
+def test_a_difference_that_is_gone_stays_on_record(stack, faults, claimed):  # noqa: F811
+    _, _, claim = claimed
+    faults({'transfer': {'statement_amount': 100}})
+    assert c2c(stack)[0] == 10
+    faults({})
+    assert not of(c2c(stack)[1], claim)
+    rows = stack.rows('A', "SELECT kind, ours, theirs, gone_at IS NOT NULL FROM recon_diff WHERE order_no = %s", (claim,))
+    assert rows == ((3, 100, 101, 1),)
+
+
+def test_each_cell_compares_its_own_orders(stack, faults, claimed):  # noqa: F811
+    _, payment, claim = claimed
+    faults({'all': {'statement_amount': 100}})
+    assert not of(c2c(stack, 'B')[1], payment, claim)
+
+
+def test_a_window_that_is_no_day_and_unknown_words_are_usage_errors(stack):
+    for words in (['--cell', 'A', '--window', '2026-11-22T08', '--domain', 'c2c'], ['--cell', 'A', '--window', 'today', '--domain', 'c2c'],
+                  ['--cell', 'A', '--window', today(), '--domain', 'x'], ['--cell', 'A'], ['--live', '--cell', 'A']):
+        done = subprocess.run([hb.ROOT / 'dev', 'hbctl', 'reconcile', *words], capture_output=True, env={**os.environ, 'HB_NAME': stack.folder.name})
+        assert done.returncode == 2, (words, done)
+
+
+def test_live_finds_an_envelope_that_gave_more_than_it_had(stack, claimed):
+    packet, _, claim = claimed
+    assert not [p for p in reconcile(stack, '--live')[1]['packets'] if p['packet'] == packet]
+    stack.rows('A', 'UPDATE claim SET amount = amount + 1 WHERE claim_no = %s', (claim,))
+    try:
+        code, found = reconcile(stack, '--live')
+    finally:
+        stack.rows('A', 'UPDATE claim SET amount = amount - 1 WHERE claim_no = %s', (claim,))
+    assert code == 10 and [p['claimed'] for p in found['packets'] if p['packet'] == packet] == [101]
+
+
+def test_live_finds_more_received_than_sent_between_cells(stack):
+    """A booking in without its booking out: money from nothing. A booking out alone is money under way."""
+    def book(cell, kind, no, account, owner, amount):
+        stack.rows(cell, 'INSERT INTO ledger VALUES (%s, %s, 1, %s, %s, %s, %s)', (kind, no, account, owner, amount, int(time.time() * 1000)))
+
+    try:
+        book('A', 9, 990001001, 7, 2, 500)
+        code, found = reconcile(stack, '--live')
+        flow = next(f for f in found['flows'] if (f['from'], f['to']) == ('A', 'B'))
+        assert not flow['wrong'] and flow['out'] - flow['in'] == 500
+        quiet = reconcile(stack, '--live', '--quiet')
+        assert quiet[0] == 10 and next(f for f in quiet[1]['flows'] if (f['from'], f['to']) == ('A', 'B'))['wrong']
+        book('B', 10, 990002001, 8, 1, -501)
+        code, found = reconcile(stack, '--live')
+        assert code == 10 and next(f for f in found['flows'] if (f['from'], f['to']) == ('A', 'B'))['wrong']
+    finally:
+        for cell in stack.cells:
+            stack.rows(cell, 'DELETE FROM ledger WHERE source_no IN (990001001, 990002001)')
+
+
+def b2c(stack, cell, grace='0'):
+    hour = time.strftime('%Y-%m-%dT%H', time.gmtime())
+    code, found = reconcile(stack, '--cell', cell, '--window', hour, '--domain', 'b2c', '--grace', grace)
+    return code, {(d['thing'], d['number'], d['kind']): (d['ours'], d['theirs']) for d in found['differences']}
+
+
+def test_bookings_between_cells_must_meet(stack):
+    now = int(time.time() * 1000)
+    try:
+        stack.rows('B', 'INSERT INTO ledger VALUES (10, 990003001, 0, 8, 1, -300, %s)', (now,))
+        stack.rows('A', 'INSERT INTO ledger VALUES (9, 990004001, 1, 7, 2, 200, %s), (9, 990005001, 1, 7, 2, 100, %s)', (now, now))
+        stack.rows('B', 'INSERT INTO ledger VALUES (10, 990005001, 0, 8, 1, -99, %s)', (now,))
+        code, here = b2c(stack, 'B')
+        assert code == 10 and of(here, '990003001') == {('cells', '990003001', 'missing_there'): (-300, None)}
+        code, there = b2c(stack, 'A')
+        assert of(there, '990004001', '990005001') == {('cells', '990004001', 'missing_there'): (200, None), ('cells', '990005001', 'amount'): (100, -99)}
+        assert not of(b2c(stack, 'A', grace='3600')[1], '990004001')
+    finally:
+        for cell in stack.cells:
+            stack.rows(cell, 'DELETE FROM ledger WHERE source_no IN (990003001, 990004001, 990005001)')
+
+
+def test_the_ledger_and_the_rows_that_it_stands_for_must_agree(stack):
+    """Campaign 991: a lease of another amount, a subsidy nobody recorded, an envelope that spent more than its subsidy, a kept balance."""
+    now = int(time.time() * 1000)
+    legs = [(2, 991001, 1, 4, 991, 1000), (4, 99100001001, 1, 5, 991, 70), (6, 99100002001, 0, 5, 991, -50), (9, 99100003001, 0, 6, 991, -5)]
+    try:
+        stack.rows('A', "INSERT INTO campaign VALUES (991, 'planted', 1, 0, '{}', %s)", (now,))
+        stack.rows('A', "INSERT INTO budget_lease (lease_id, campaign, amount, holder, state, created_at, ends_at, settle_at) "
+                        "VALUES (991001, 991, 999, 'x', 1, %s, %s, %s), (991002, 991, 10, 'x', 1, %s, %s, %s)", (now,) * 6)
+        stack.rows('A', 'INSERT INTO account VALUES (2, 991, 5)')
+        for leg in legs:
+            stack.rows('A', 'INSERT INTO ledger VALUES (%s, %s, %s, %s, %s, %s, %s)', (*leg, now))
+        code, found = b2c(stack, 'A')
+        mine = of(found, '991001', '991002', '99100001001', '99100002001', '99100003001', '991')
+        assert code == 10 and mine == {
+            ('lease', '991001', 'amount'): (999, 1000), ('lease', '991002', 'missing_there'): (10, None),
+            ('subsidy', '99100001001', 'missing_here'): (None, 70), ('packet', '99100002001', 'missing_here'): (None, 50),
+            ('credit', '99100003001', 'missing_here'): (None, 5), ('campaign', '991', 'amount'): (5, 0),
+            ('usable', '991', 'amount'): (0, 20)}, mine
+    finally:
+        for sql in ('DELETE FROM campaign WHERE number = 991', 'DELETE FROM budget_lease WHERE campaign = 991', 'DELETE FROM account WHERE owner = 991',
+                    'DELETE FROM ledger WHERE source_no IN (991001, 991002, 99100001001, 99100002001, 99100003001)'):
+            stack.rows('A', sql)
