@@ -20,7 +20,7 @@ class StackLost(Exception):
 
 
 def workers(stack):
-    return sorted(s.name for s in (stack.folder / 'sv').iterdir() if '-worker-' in s.name and not s.name.endswith('-heartbeat'))
+    return sorted(s.name for s in (stack.folder / 'sv').iterdir() if '-worker-' in s.name and not s.name.endswith(('-heartbeat', '-reconcile')))
 
 
 def all_run(stack):
