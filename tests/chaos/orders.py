@@ -31,14 +31,14 @@ def some(rng, most):
 
 
 def finance_faults(rng, seed):
-    def kind():
-        return {'settle_ms': rng.choice((0, 50, 300)), 'callback_always': rng.choice((0, 1, 1)),
+    def kind(refuse=0):
+        return {'refuse': some(rng, refuse) if refuse else 0, 'settle_ms': rng.choice((0, 50, 300)), 'callback_always': rng.choice((0, 1, 1)),
                 'delay': some(rng, 20), 'delay_ms': rng.randint(20, 300),
                 'late_answer': some(rng, 10), 'late_answer_ms': rng.randint(20, 300),
                 'callback_first': some(rng, 20), 'callback_first_ms': 300,
                 'timeout_after_success': some(rng, 20), 'timeout_hold_ms': rng.choice((0, 0, 1200)),
                 'outage': some(rng, 20), 'drop_callback': some(rng, 60), 'double_callback': some(rng, 40)}
-    return {'reset': True, 'seed': seed, **{k: kind() for k in ('payment', 'transfer', 'refund', 'withdrawal')}}
+    return {'reset': True, 'seed': seed, 'payment': kind(), 'transfer': kind(5), 'refund': kind(5), 'withdrawal': kind(5)}
 
 
 def set_faults(stack, change):

@@ -68,6 +68,8 @@ class Crowd:
                 job(*args)
             except OSError:  # the front door or the program behind it is away: the same again
                 self.again(0.2, job, *args)
+            except Exception as e:  # noqa: BLE001 an answer that is none: what is wrong is told with the rest
+                self.wrong.append(f'N {job.__name__}: {e!r}')
             finally:
                 with self.lock:
                     self.left -= 1
