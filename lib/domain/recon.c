@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { LOGGED_MAX = 100 /* differences of one run; the rows have all */ };
+
 typedef struct {
 	unsigned number;
 	const char *shown;
@@ -116,10 +118,11 @@ static err_t write_group(recon_work *w)
 
 err_t recon_found(recon_work *w, const recon_diff *d)
 {
-	LOG(ERROR, "recon.difference", {"domain", LOG_S(recon_domain_name(w->job->domain))},
-		{"thing", LOG_S(recon_thing_name(d->thing))}, {"number", LOG_U(d->no)},
-		{"kind", LOG_S(recon_kind_name(d->kind))}, {"ours", LOG_I(d->ours)},
-		{"theirs", LOG_I(d->theirs)});
+	if (w->sum.differences < LOGGED_MAX)
+		LOG(ERROR, "recon.difference", {"domain", LOG_S(recon_domain_name(w->job->domain))},
+			{"thing", LOG_S(recon_thing_name(d->thing))}, {"number", LOG_U(d->no)},
+			{"kind", LOG_S(recon_kind_name(d->kind))}, {"ours", LOG_I(d->ours)},
+			{"theirs", LOG_I(d->theirs)});
 	metrics_add(METRICS_RECON_DIFFERENCES, d->kind - 1, 1);
 	w->sum.differences++;
 	w->waiting_write[w->waiting_writes++] = *d;

@@ -189,7 +189,9 @@ static err_t compare_piles(c2c *c)
 	while (err == ERR_OK && (more_here || more_there)) {
 		int order = !more_there ? -1 : !more_here ? 1 : recon_line_order(&here, &there);
 		if (more_there && last.no && recon_line_order(&last, &there) == 0) {
-			err = found(c, RECON_TWICE, there.kind, there.no, NULL, &there.fen);
+			if (!last.spare) /* once, however often it is there */
+				err = found(c, RECON_TWICE, there.kind, there.no, NULL, &there.fen);
+			last.spare = 1;
 			if (err == ERR_OK)
 				err = recon_pile_next(c->there, &there, &more_there);
 			continue;

@@ -7,7 +7,8 @@ import time
 import hb
 
 CORES = ('A-core-1', 'A-core-2', 'B-core-1', 'B-core-2')
-BACK_S = 30
+BACK_S = 60
+RABBITMQCTL_S = 30
 # Claims whose message has left the outbox and has not become a transfer: it is in the queue or in a consumer's hand.
 UNDER_WAY = """SELECT COUNT(*) FROM claim c LEFT JOIN transfer t ON t.order_no = c.claim_no WHERE t.order_no IS NULL AND c.claim_no NOT IN
     (SELECT j.no FROM outbox o, JSON_TABLE(o.payload, '$[*]' COLUMNS (no BIGINT UNSIGNED PATH '$.no')) j WHERE o.kind = 1)"""
@@ -36,12 +37,12 @@ def all_run(stack):
 
 def rabbitmqctl(stack, *words):
     text = f". '{stack.folder}/etc/env' && HOME=$S/data/rabbitmq exec /usr/lib/rabbitmq/bin/rabbitmqctl -q \"$@\""
-    return subprocess.run(['/bin/bash', '-c', text, 'rabbitmqctl', *words], capture_output=True, text=True, timeout=60).stdout
+    subprocess.run(['/bin/bash', '-c', text, 'rabbitmqctl', *words], capture_output=True, timeout=RABBITMQCTL_S * hb.SLOW)
 
 
 class Killer:
     def __init__(self, stack, rng, seconds):
-        self.stack, self.killed, self.trouble = stack, [], []
+        self.stack, self.killed = stack, []
         names = workers(stack)
         victims = rng.sample(names, 3) + [rng.choice([n for n in names if n.endswith('-transfer')])] + rng.sample(CORES, 2)
         rng.shuffle(victims)
@@ -90,6 +91,8 @@ class Killer:
             end = time.monotonic() + 2
             while self.stack.metric('hb_outbox_failed_total') == failed and time.monotonic() < end:
                 time.sleep(0.05)
+        except subprocess.TimeoutExpired:
+            self.killed.append(f'perhaps queue:{queue}')
         finally:
             try:
                 os.kill(pid, signal.SIGCONT)

@@ -70,7 +70,6 @@ class Run:
         worked = time.monotonic() - began
         open_orders = books.wait_final(self.stack, QUIET_S)
         found = open_orders or books.differences(self.stack, self.crowd, mark)
-        found += [f'L {e}' for e in self.killer.trouble]
         counts = books.counts(self.stack, mark)
         return {'seed': self.seed, 'ok': not found, 'orders': sum(counts.values()), **counts, 'killed': self.killer.killed,
                 'work_s': round(worked, 1), 'all_s': round(time.monotonic() - began, 1), 'found': found}

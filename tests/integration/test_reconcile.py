@@ -198,3 +198,11 @@ def test_the_ledger_and_the_rows_that_it_stands_for_must_agree(stack):
         for sql in ('DELETE FROM campaign WHERE number = 991', 'DELETE FROM budget_lease WHERE campaign = 991', 'DELETE FROM account WHERE owner = 991',
                     'DELETE FROM ledger WHERE source_no IN (991001, 991002, 99100001001, 99100002001, 99100003001)'):
             stack.rows('A', sql)
+
+
+def test_the_worker_has_compared_the_day_and_the_hour_before(stack):
+    def ran(cell):
+        return stack.rows(cell, 'SELECT domain, window_end - window_at FROM recon_run WHERE ended_at >= window_end ORDER BY domain') or ()
+
+    for cell in stack.cells:
+        stack.wait(lambda cell=cell: {(1, 86400000), (2, 3600000)} <= set(ran(cell)), f'both windows of cell {cell} are compared', 60)

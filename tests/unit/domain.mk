@@ -4,6 +4,3 @@ tests_unit_test_split_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS) -lm
 tests_unit_test_shares_SOURCES = tests/unit/test_shares.c
 tests_unit_test_shares_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 EXTRA_DIST += tests/vectors
-check_PROGRAMS += tests/unit/test_recon
-tests_unit_test_recon_SOURCES = tests/unit/test_recon.c
-tests_unit_test_recon_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)

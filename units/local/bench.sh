@@ -33,7 +33,22 @@ bench_stack() {
 	bench_nginx "$ROOT/.hb/$BENCH_NAME"
 }
 
+# bench_recon [--lines N] [--json]: reconciliation of a day of millions of lines.
+bench_recon() {
+	local status=0 log=$ROOT/.hb/bench-stack.log
+	mkdir -p "$ROOT/.hb"
+	bench_dev down --wipe >"$log" 2>&1 || true
+	bench_dev up >>"$log" 2>&1 || die "the benchmark's stack did not come up: $log"
+	/usr/bin/python3 "$ROOT/tests/load/recon_load.py" --stack "$ROOT/.hb/$BENCH_NAME" --build "$BUILD" "$@" || status=$?
+	bench_dev down --wipe >>"$log" 2>&1 || true
+	return $status
+}
+
 bench_run() {
+	if [ "${1:-}" = recon ]; then
+		bench_recon "${@:2}"
+		return
+	fi
 	local status=0 log=$ROOT/.hb/bench-stack.log keep='' option
 	for option in "$@"; do if [ "$option" = --keep ]; then keep=yes; fi; done
 	mkdir -p "$ROOT/.hb"
