@@ -290,6 +290,7 @@ def arguments():
     p.add_argument("--keep", action="store_true", help="leave the stack running")
     p.add_argument("--only", type=lambda s: s.split(","), help=f"of {','.join(row.name for row in SCENARIOS)},direct")
     p.add_argument("--rounds", type=int)
+    p.add_argument("--sizes", type=lambda s: [int(n) for n in s.split(",")], help="of --grow, in multiples of 10,000 packets")
     p.add_argument("--connections", type=lambda s: [int(c) for c in s.split(",")], default=[64, 256])
     p.add_argument("--ms", type=int, default=1600, help="length of one measurement")
     args = p.parse_args()

@@ -15,13 +15,14 @@ QUICK_ORIGINALS = 1000
 SHARES = 100
 SLOTS = 1000
 FLUSH_S = 300
+WRITING = {"innodb_io_capacity_max": 40_000, "innodb_io_capacity": 20_000, "innodb_max_dirty_pages_pct": 0}  # while loading
 NUMBER = "(({base} + k.seq * {originals} + o.i) * 100000 + 1000 + o.i % 1000)"
 
 
 class Growth:
     def __init__(self, bench):
         self.bench, self.stack, self.tables = bench, bench.stack, bench.tables
-        self.sizes = QUICK_SIZES if bench.args.quick else SIZES
+        self.sizes = bench.args.sizes or (QUICK_SIZES if bench.args.quick else SIZES)
         self.originals = QUICK_ORIGINALS if bench.args.quick else ORIGINALS
         self.figures, self.cpu_us, self.lists = {}, {}, {}
         self.loaded_s = {}
@@ -73,17 +74,22 @@ class Growth:
         self.loaded_s[size] = round(time.monotonic() - began, 1)
         self.bench.say(f"  {size:9} packets and claims in {self.loaded_s[size]} s")
 
-    def settle(self):
-        """Both servers have written what loading left dirty."""
+    def write_fast(self):
+        """Both servers write their pages as fast as they can; how they wrote before."""
+        was = {name: self.tables.settings(self.tables.primary, "VARIABLES", name)[name] for name in WRITING}
+        self.tables.execute_on_both(*(f"SET GLOBAL {name} = {value}" for name, value in WRITING.items()))
+        return was
+
+    def settle(self, was):
+        """Both servers have written what loading left dirty, and write as before."""
         t = self.tables
-        t.execute_on_both("SET GLOBAL innodb_max_dirty_pages_pct = 0")
         until = time.monotonic() + FLUSH_S
         for connection in (t.primary, t.replica):
             while int(t.settings(connection, "STATUS", "Innodb_buffer_pool_pages_dirty")["Innodb_buffer_pool_pages_dirty"]) > 100:
                 if time.monotonic() > until:
                     raise SystemExit("bench: the servers do not get their pages written")
                 time.sleep(0.2)
-        t.execute_on_both("SET GLOBAL innodb_max_dirty_pages_pct = 90")
+        t.execute_on_both(*(f"SET GLOBAL {name} = {value}" for name, value in reversed(was.items())))
 
     def swap(self, size, back=False):
         moves = [(f"{table}", f"{table}_was") for table in ("packet", "claim")]
@@ -114,9 +120,10 @@ class Growth:
         bench = self.bench
         bench.say("Loading")
         self.make_originals()
+        was = self.write_fast()
         for size in self.sizes:
             self.copy(size)
-        self.settle()
+        self.settle(was)
         for size in self.sizes:
             self.measure(size, record=False)
         for n in range(bench.args.rounds):

@@ -163,7 +163,21 @@ test_chaos() {
 	count chaos "$good" "$bad" 0
 }
 
-TEST_PHASES='unit server integration browser chaos sanitize'
+# One short round of ./dev bench: that it works, whatever the speed.
+test_bench() {
+	local log=$TEST_LOGS/bench.log
+	if ! bench_run --quick --json >"$TEST_LOGS/bench.json" 2>"$log"; then
+		tail -n 3 "$log"
+		cannot bench "./dev bench --quick failed"
+		return
+	fi
+	/usr/bin/python3 "$ROOT/tests/load/smoke.py" <"$TEST_LOGS/bench.json" >>"$log" 2>&1 || true
+	grep -E '^not ok ' "$log" || true
+	count bench "$(grep -c '^ok ' "$log")" "$(grep -c '^not ok ' "$log")" 0
+	if ! grep -q '^ok ' "$log"; then cannot bench "the result could not be read"; fi
+}
+
+TEST_PHASES='unit server integration browser bench chaos sanitize'
 
 # test_phases PHASE…: refuses what is none before anything is built.
 test_phases() {

@@ -1,0 +1,44 @@
+"""That the benchmark works (`./dev test bench`): one short round, from which nothing follows about speed. Reads the object that
+`./dev bench --quick --json` printed, and prints TAP."""
+import json
+import sys
+
+RATIOS = ("hot_vs_rowlock", "hot_vs_echo", "hot_vs_limit", "spread_vs_rowlock", "spread_vs_limit", "exhausted_vs_echo",
+          "already_vs_echo", "rowlock_hot_vs_its_limit", "rowlock_spread_vs_its_limit", "p99_vs_p50_at_half_hot",
+          "p99_vs_p50_at_half_spread")
+SERVICES = ("A-core-1", "A-core-2", "A-db-east", "A-db-west", "nginx")
+
+
+def checks(got):
+    yield "every ratio is there", all(got["ratios"].get(name, 0) > 0 for name in RATIOS)
+    yield "a ratio is that of its figures", ratio_fits(got)
+    yield "claims were answered, and counted on both servers", got["claims_checked"] > 1000
+    yield "the servers are durable, by their own word", (
+        got["durable"]["sync_binlog"] == got["durable"]["replica_sync_binlog"] == "1"
+        and got["durable"]["innodb_flush_log_at_trx_commit"] == got["durable"]["replica_innodb_flush_log_at_trx_commit"] == "1"
+        and got["durable"]["rpl_semi_sync_master_wait_point"] == "AFTER_SYNC" and got["durable"]["semi_sync_replicas"] >= 1
+        and got["durable"]["commits_without_acknowledgement"] == 0)
+    yield "waits are told at half of the peak", all(
+        0 < h["p50_us"] <= h["p99_us"] <= h["p999_us"] for h in got["half_of_peak"].values()) and len(got["half_of_peak"]) == 2
+    yield "every service has its memory", all(got["memory_mb"].get(name, 0) > 0 for name in SERVICES)
+    yield "processor time is told of every request that was measured", all(
+        sum(spent.values()) > 0 for spent in got["cpu_us_per_request"].values())
+
+
+def ratio_fits(got):
+    rate = {name: f["median"] for name, f in got["per_second"].items()}
+    (connections,) = got["ratios_by_connections"]
+    want = rate[f"hot_{connections}"] / rate[f"rowlock_hot_{connections}"]
+    return abs(got["ratios"]["hot_vs_rowlock"] / want - 1) < 0.05
+
+
+def main():
+    got = json.load(sys.stdin)
+    results = list(checks(got))
+    print(f"1..{len(results)}")
+    for n, (name, ok) in enumerate(results, 1):
+        print(f"{'ok' if ok else 'not ok'} {n} - {name}")
+    sys.exit(0 if all(ok for _, ok in results) else 1)
+
+
+main()
