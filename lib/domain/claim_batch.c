@@ -552,14 +552,11 @@ err_t claim_batch_run(claim_batch_t *w, db_t *db, lane_batch *b)
 	if (err == ERR_OK)
 		err = batch_give(w, db);
 	if (err == ERR_OK && w->fresh > 0) {
-		err = db_commit(db);
-		if (err == ERR_OK)
-			METRICS_INC(CLAIM_BATCHES);
+		err = db_commit(db); /* rolls back what it cannot commit */
+		metrics_add(METRICS_CLAIM_BATCHES, 0, err == ERR_OK);
 	} else {
 		db_rollback(db);
 	}
-	if (err != ERR_OK)
-		db_rollback(db);
 	for (unsigned i = 0; i < w->packets; i++)
 		shares_release(w->conf.shares, &w->packet[i].set);
 	return err;
