@@ -3,7 +3,6 @@
 #include "base/jw.h"
 #include "base/clk.h"
 #include "base/parse.h"
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -170,10 +169,11 @@ void jw_str(jw_t *w, const char *key, const char *s)
 
 void jw_i64(jw_t *w, const char *key, int64_t v)
 {
-	char text[24];
-	int n = snprintf(text, sizeof(text), "%" PRId64, v);
+	char text[1 + PARSE_DECIMAL_BYTES] = "-";
+	const bool minus = v < 0;
+	const size_t n = parse_to_decimal(minus ? 0 - (uint64_t)v : (uint64_t)v, text + 1);
 
-	jw_raw(w, key, text, (size_t)n);
+	jw_raw(w, key, text + !minus, n + minus);
 }
 
 void jw_bool(jw_t *w, const char *key, bool v)
@@ -188,10 +188,11 @@ void jw_null(jw_t *w, const char *key)
 
 void jw_id(jw_t *w, const char *key, uint64_t id)
 {
-	char text[24];
-	int n = snprintf(text, sizeof(text), "\"%" PRIu64 "\"", id);
+	char text[PARSE_DECIMAL_BYTES + 2] = "\"";
+	const size_t n = parse_to_decimal(id, text + 1);
 
-	jw_raw(w, key, text, (size_t)n);
+	text[n + 1] = '"';
+	jw_raw(w, key, text, n + 2);
 }
 
 void jw_money(jw_t *w, const char *key, int64_t fen)

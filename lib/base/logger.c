@@ -3,8 +3,8 @@
 #include "base/logger.h"
 #include "base/clk.h"
 #include "base/jw.h"
+#include "base/parse.h"
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,8 +50,7 @@ static void logger_head(jw_t *w, logger_level level, const char *event)
 
 static void logger_put(jw_t *w, const logger_field *f)
 {
-	char text[24];
-	int n;
+	char text[PARSE_DECIMAL_BYTES];
 
 	switch (f->val.type) {
 	case LOGGER_STR:
@@ -64,8 +63,7 @@ static void logger_put(jw_t *w, const logger_field *f)
 		jw_i64(w, f->key, f->val.i);
 		break;
 	case LOGGER_U64:
-		n = snprintf(text, sizeof(text), "%" PRIu64, f->val.u);
-		jw_raw(w, f->key, text, (size_t)n);
+		jw_raw(w, f->key, text, parse_to_decimal(f->val.u, text));
 		break;
 	}
 }

@@ -104,6 +104,19 @@ bool parse_hex(const char *s, size_t bytes, uint8_t *out)
 	return true;
 }
 
+size_t parse_to_decimal(uint64_t v, char out[PARSE_DECIMAL_BYTES])
+{
+	char back[PARSE_DECIMAL_BYTES];
+	size_t n = 0;
+
+	do
+		back[n++] = (char)('0' + v % 10);
+	while ((v /= 10) > 0);
+	for (size_t i = 0; i < n; i++)
+		out[i] = back[n - 1 - i];
+	return n;
+}
+
 void parse_to_hex(const uint8_t *in, size_t bytes, char *out)
 {
 	static const char digits[] = "0123456789abcdef";

@@ -18,6 +18,9 @@ size_t parse_text_chars(const char *s, size_t len);
 /* Hexadecimal, lower or upper case, of exactly `bytes` bytes; out may be partly written when
  * it is not. */
 bool parse_hex(const char *s, size_t bytes, uint8_t *out);
+/* Decimal digits without a zero at the end; how many. For hot paths, where snprintf is too slow. */
+enum { PARSE_DECIMAL_BYTES = 20 };
+size_t parse_to_decimal(uint64_t v, char out[PARSE_DECIMAL_BYTES]);
 /* Lower-case hexadecimal, zero-terminated: out holds 2*bytes+1. */
 void parse_to_hex(const uint8_t *in, size_t bytes, char *out);
 /* base64url without padding. Encode returns the length without the zero; decode false when

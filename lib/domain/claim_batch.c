@@ -71,15 +71,8 @@ static void text_add(claim_batch_t *w, const char *s)
 
 static void text_number(claim_batch_t *w, uint64_t v)
 {
-	char digits[20];
-	unsigned n = 0;
-
-	do
-		digits[n++] = (char)('0' + v % 10);
-	while ((v /= 10) > 0);
-	BUG_ON(w->len + n > w->room);
-	while (n > 0)
-		w->text[w->len++] = digits[--n];
+	BUG_ON(w->len + PARSE_DECIMAL_BYTES > w->room);
+	w->len += parse_to_decimal(v, w->text + w->len);
 }
 
 static void text_fen(claim_batch_t *w, int64_t v)

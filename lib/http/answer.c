@@ -2,6 +2,7 @@
  * and handed over in one piece with the body right behind it, so that what fits into libfcgi's
  * buffer leaves in one write. */
 #include "base/logger.h"
+#include "base/parse.h"
 #include "http/wire.h"
 #include <string.h>
 
@@ -20,13 +21,7 @@ static void head_text(head *h, const char *s)
 
 static void head_number(head *h, uint64_t v)
 {
-	char digits[20];
-	size_t n = 0;
-	do
-		digits[n++] = (char)('0' + v % 10);
-	while ((v /= 10) > 0);
-	while (n > 0)
-		*h->at++ = digits[--n];
+	h->at += parse_to_decimal(v, h->at);
 }
 
 static void head_line(head *h, const char *name, const char *value)

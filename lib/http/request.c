@@ -57,15 +57,14 @@ static void params_read(char **envp, params *out)
 	memset(out, 0, sizeof(*out));
 	size_t next = 0;
 	for (; *envp; envp++) {
-		char *eq = strchr(*envp, '=');
-		if (!eq || !eq[1])
-			continue; /* nginx sends an empty value for an absent header */
-		size_t len = (size_t)(eq - *envp);
 		for (size_t i = 0; i < PARAM_ROWS; i++) {
 			const param_row *row = &param_rows[(next + i) % PARAM_ROWS];
-			if (row->len != len || memcmp(row->name, *envp, len) != 0)
+			char *eq = *envp + row->len;
+			if (strncmp(row->name, *envp, row->len) != 0 || *eq != '=')
 				continue;
-			*(char **)(void *)((char *)out + row->offset) = eq + 1;
+			/* nginx sends an empty value for an absent header */
+			if (eq[1])
+				*(char **)(void *)((char *)out + row->offset) = eq + 1;
 			next = (size_t)(row - param_rows) + 1;
 			break;
 		}

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE /* epoll_pwait2, accept4's flags */
 #include "tests/load/load.h"
 
+#include "base/parse.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -76,25 +78,12 @@ static char *put(char *at, const char *s, size_t n)
 	return at + n;
 }
 
-static char *put_number(char *at, uint64_t v)
-{
-	char digits[20];
-	unsigned n = 0;
-
-	do
-		digits[n++] = (char)('0' + v % 10);
-	while ((v /= 10) > 0);
-	while (n > 0)
-		*at++ = digits[--n];
-	return at;
-}
-
 static size_t request_write(const load_conf *c, uint64_t ticket, char *to)
 {
 	char *at = put(to, c->before, strlen(c->before));
 
 	if (c->packet)
-		at = put_number(at, c->packet[ticket % c->packets]);
+		at += parse_to_decimal(c->packet[ticket % c->packets], at);
 	at = put(at, c->after, strlen(c->after));
 	if (c->token) {
 		at = put(at, "Authorization: Bearer ", 22);

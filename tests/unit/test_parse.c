@@ -54,6 +54,22 @@ static void text_is_utf8_without_controls(void **state)
 	assert_int_equal(parse_text_chars("恭喜abc🧧", strlen("恭喜abc🧧")), 6);
 }
 
+static void decimals_are_exact(void **state)
+{
+	static const struct {
+		uint64_t v;
+		const char *text;
+	} rows[] = {{0, "0"}, {9, "9"}, {10, "10"}, {1234567890, "1234567890"},
+		{UINT64_MAX, "18446744073709551615"}};
+	char out[PARSE_DECIMAL_BYTES];
+
+	(void)state;
+	for (unsigned i = 0; i < UNIT_COUNT(rows); i++) {
+		assert_int_equal(parse_to_decimal(rows[i].v, out), strlen(rows[i].text));
+		assert_memory_equal(out, rows[i].text, strlen(rows[i].text));
+	}
+}
+
 static void hex_is_exact(void **state)
 {
 	uint8_t b[3] = {0};
@@ -115,6 +131,7 @@ int main(void)
 		cmocka_unit_test(numbers_are_plain_decimal),
 		cmocka_unit_test(numbers_end_at_the_limit),
 		cmocka_unit_test(text_is_utf8_without_controls),
+		cmocka_unit_test(decimals_are_exact),
 		cmocka_unit_test(hex_is_exact),
 		cmocka_unit_test(base64url_goes_there_and_back),
 		cmocka_unit_test(base64url_has_one_spelling),
