@@ -40,6 +40,22 @@ err_t app_finance(app_t *a, finance_t **out)
 	return ERR_OK;
 }
 
+static const uint16_t *app_ports(routes_program program, const topology_member *m, unsigned *count)
+{
+	switch (program) {
+	case ROUTES_QUERY:
+		*count = m ? m->query_count : 0;
+		return m ? m->query_port : NULL;
+	case ROUTES_RAIN:
+		*count = m ? m->rain_count : 0;
+		return m ? m->rain_port : NULL;
+	case ROUTES_CORE:
+		break;
+	}
+	*count = m ? m->core_count : 0;
+	return m ? m->core_port : NULL;
+}
+
 /* Where this instance listens: the socket that systemd hands over, or its port of the
  * topology, where instances count from 1. */
 static err_t app_listen(const app_program *prog, const program_t *p, char out[APP_LISTEN_BYTES])
@@ -50,13 +66,13 @@ static err_t app_listen(const app_program *prog, const program_t *p, char out[AP
 		snprintf(out, APP_LISTEN_BYTES, "fd:3");
 		return ERR_OK;
 	}
-	unsigned count = !m ? 0 : prog->program == ROUTES_CORE ? m->core_count : m->query_count;
+	unsigned count;
+	const uint16_t *port = app_ports(prog->program, m, &count);
 	if (p->instance < 1 || (unsigned)p->instance > count) {
 		LOG(ERROR, "app.no_such_instance", {"site", LOG_S(p->site)},
 			{"instance", LOG_I(p->instance)}, {"count", LOG_U(count)});
 		return ERR_CONFIG_INVALID;
 	}
-	const uint16_t *port = prog->program == ROUTES_CORE ? m->core_port : m->query_port;
 	snprintf(out, APP_LISTEN_BYTES, "%s:%u", m->host, (unsigned)port[p->instance - 1]);
 	return ERR_OK;
 }

@@ -12,6 +12,7 @@
 typedef struct fresh fresh_t;
 typedef struct gate gate_t;
 typedef struct pace pace_t;
+typedef struct rain rain_t;
 
 typedef struct {
 	program_t *p;
@@ -23,6 +24,7 @@ typedef struct {
 	claim_service_t *claims; /* hb-core; NULL in hb-query */
 	pace_t *pace;            /* hb-query: who was told when to ask again */
 	fresh_t *fresh;          /* hb-query: whether the cell still has a majority */
+	rain_t *rain;            /* hb-rain; NULL in the others */
 	gate_t *gate;
 } app_t;
 
@@ -32,9 +34,11 @@ typedef struct {
 	http_req_t *r;
 	app_t *app;
 	const routes_row *route;
-	uint64_t uid;    /* of the session; 0 when the route needs none */
-	uint64_t number; /* of the path; 0 when it has none */
-	int64_t now_ms;  /* wall clock at the start */
+	uint64_t uid;     /* of the session; 0 when the route needs none */
+	uint64_t number;  /* of the path; 0 when it has none */
+	const char *name; /* of a {campaign} in the path, name_len bytes; NULL when it has none */
+	size_t name_len;
+	int64_t now_ms; /* wall clock at the start */
 } app_call_t;
 
 typedef err_t (*app_handler)(app_call_t *c);

@@ -25,10 +25,11 @@ enum {
 typedef struct {
 	const char *at;
 	size_t len;
+	enum { SEGMENT_TEXT, SEGMENT_NUMBER, SEGMENT_NAME } kind; /* of a pattern's */
 } segment;
 
 typedef struct {
-	segment part[GATE_SEGMENTS_MAX]; /* of the first row's pattern; {number} has at == NULL */
+	segment part[GATE_SEGMENTS_MAX]; /* of the first row's pattern; with their kinds */
 	unsigned parts;
 	const routes_row *row[ROUTES_COUNT];
 	unsigned rows;
@@ -54,7 +55,7 @@ static unsigned path_cut(const char *path, segment out[GATE_SEGMENTS_MAX])
 		if (n == GATE_SEGMENTS_MAX)
 			return 0;
 		size_t len = strcspn(++path, "/");
-		out[n++] = (segment){path, len};
+		out[n++] = (segment){path, len, SEGMENT_TEXT};
 		path += len;
 	}
 	return *path ? 0 : n;
@@ -73,9 +74,12 @@ static pattern *gate_pattern(gate_t *g, const char *text)
 	pattern *p = &g->pattern[g->patterns++];
 	p->parts = path_cut(text, p->part);
 	BUG_ON(p->parts == 0);
-	for (unsigned i = 0; i < p->parts; i++)
+	for (unsigned i = 0; i < p->parts; i++) {
 		if (segment_is(p->part[i], "{number}"))
-			p->part[i].at = NULL;
+			p->part[i].kind = SEGMENT_NUMBER;
+		else if (segment_is(p->part[i], "{campaign}"))
+			p->part[i].kind = SEGMENT_NAME;
+	}
 	return p;
 }
 
@@ -153,18 +157,24 @@ static bool number_read(segment s, uint64_t *out)
 	return numbers_parse(digits, out);
 }
 
-static bool pattern_matches(const pattern *p, const segment *part, unsigned parts, uint64_t *number)
+static bool segment_matches(const segment *want, segment is, app_call_t *c)
+{
+	if (want->kind == SEGMENT_NUMBER)
+		return number_read(is, &c->number);
+	if (want->kind == SEGMENT_TEXT)
+		return want->len == is.len && memcmp(want->at, is.at, is.len) == 0;
+	c->name = is.at;
+	c->name_len = is.len;
+	return is.len > 0;
+}
+
+static bool pattern_matches(const pattern *p, const segment *part, unsigned parts, app_call_t *c)
 {
 	if (p->parts != parts)
 		return false;
-	for (unsigned i = 0; i < parts; i++) {
-		bool same = p->part[i].at
-				    ? p->part[i].len == part[i].len &&
-					      memcmp(p->part[i].at, part[i].at, part[i].len) == 0
-				    : number_read(part[i], number);
-		if (!same)
+	for (unsigned i = 0; i < parts; i++)
+		if (!segment_matches(&p->part[i], part[i], c))
 			return false;
-	}
 	return true;
 }
 
@@ -174,7 +184,7 @@ static err_t gate_route(const gate_t *g, app_call_t *c)
 	unsigned parts = path_cut(c->r->path, part);
 	for (unsigned i = 0; i < g->patterns && parts > 0; i++) {
 		const pattern *p = &g->pattern[i];
-		if (!pattern_matches(p, part, parts, &c->number))
+		if (!pattern_matches(p, part, parts, c))
 			continue;
 		for (unsigned k = 0; k < p->rows; k++)
 			if (strcmp(p->row[k]->method, c->r->method) == 0) {

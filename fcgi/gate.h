@@ -19,7 +19,8 @@ typedef struct {
 err_t gate_new(const gate_conf *c, const app_t *app, gate_t **out) MUST_CHECK;
 void gate_free(gate_t **g);
 /* r->app is the app_t, whose `gate` is set. What a handler may rely on:
- * - c->uid is verified on USER routes; c->number is set where the pattern has {number}; its slot
+ * - c->uid is verified on USER routes; c->number is set where the pattern has {number}, c->name
+ *   where it has {campaign}; the number's slot
  *   (or the uid's) is this cell's.
  * - JSON routes have a body of UTF-8 as application/json within HTTP_BODY_MAX_BYTES; JSON_OR_NONE
  *   have such a body or an empty one (http_fields takes that for {}); NO_BODY have none.

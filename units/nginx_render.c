@@ -68,6 +68,9 @@ static void put_upstreams(const rendering *r)
 		}
 		snprintf(name, sizeof(name), "hb_%s_query", cell);
 		put_upstream(r, name, NULL, m, m->query_port, m->query_count);
+		/* One user's draws meet in one process, which remembers their wins. */
+		snprintf(name, sizeof(name), "hb_%s_rain", cell);
+		put_upstream(r, name, "hash $hb_user consistent", m, m->rain_port, m->rain_count);
 	}
 	fputs("\tupstream hb_ops {\n", r->to);
 	for (unsigned i = 0; i < r->topo->cell_count; i++)
@@ -185,7 +188,7 @@ static bool seen_before(const routes_row *row)
 	return false;
 }
 
-/* "{number}" becomes the captures $hb_number and $hb_tail, its last three digits. */
+/* "{campaign}" is any name; "{number}" becomes the captures $hb_number and $hb_tail, its last three digits. */
 static void put_pattern(const rendering *r, const char *pattern)
 {
 	const char *at = strstr(pattern, "{number}");
@@ -195,6 +198,9 @@ static void put_pattern(const rendering *r, const char *pattern)
 			"\t\tlocation ~ "
 			"\"^%.*s(?<hb_number>[0-9]{0,16}?(?<hb_tail>[0-9]{1,3}))%s$\" {\n",
 			(int)(at - pattern), pattern, at + strlen("{number}"));
+	else if ((at = strstr(pattern, "{campaign}")))
+		fprintf(r->to, "\t\tlocation ~ \"^%.*s[a-z0-9-]{1,32}%s$\" {\n",
+			(int)(at - pattern), pattern, at + strlen("{campaign}"));
 	else
 		fprintf(r->to, "\t\tlocation = %s {\n", pattern);
 }
@@ -217,6 +223,8 @@ static const char *upstream_of(const routes_row *row)
 {
 	if (row->program == ROUTES_QUERY)
 		return "query";
+	if (row->program == ROUTES_RAIN)
+		return "rain";
 	BUG_ON(row->program != ROUTES_CORE);
 	return row->slot == ROUTES_CLAIM && conf_b(verb_conf(), CONF_CLAIM_HASH) ? "claim" : "core";
 }
@@ -384,7 +392,8 @@ static err_t find_active(rendering *r, bool offline)
 		if (e != ERR_OK)
 			return e;
 		r->active[i] = topology_member_at(cell, offline ? cell->active : record.primary);
-		if (!r->active[i] || !r->active[i]->core_count || !r->active[i]->query_count) {
+		if (!r->active[i] || !r->active[i]->core_count || !r->active[i]->query_count ||
+			!r->active[i]->rain_count) {
 			fprintf(stderr, "hbctl: cell %s has no programs at its active site\n",
 				cell->name);
 			return ERR_CONFIG_INVALID;

@@ -19,6 +19,8 @@ typedef enum {
 	VERB_DIFFERENCES = 10,
 } verb_exit;
 
+int audit_verb(int argc, char **argv);
+int campaign_verb(int argc, char **argv);
 int fairness_verb(int argc, char **argv);
 int token_verb(int argc, char **argv);
 int config_verb(int argc, char **argv);
@@ -40,7 +42,7 @@ const topology_cell *verb_cell(const char *name);
 bool verb_json(void); /* -o json */
 /* Where nginx/, sql/ and web/ are: --share, $HB_SHARE or /usr/share/hongbao. */
 const char *verb_share(void);
-/* Where live/, run/ and log/ are: --state, $HB_STATE or /var/lib/hongbao. */
+/* Where live/, run/, log/ and audit/ are: --state, $HB_STATE or /var/lib/hongbao. */
 const char *verb_state(void);
 /* The first line of the file `name` in paths.secrets, without its end. */
 err_t verb_secret(const char *name, char *out, size_t bytes) MUST_CHECK;

@@ -290,6 +290,16 @@ void keys_tag(const keys_ring_t *r, const char *purpose, const keys_part *parts,
 	keys_tag_with(&r->key[0], purpose, parts, count, out);
 }
 
+bool keys_tag_as(const keys_ring_t *r, const char *id, const char *purpose, const keys_part *parts,
+	size_t count, uint8_t out[16])
+{
+	const keys_key *k = keys_find(r, id);
+
+	if (k)
+		keys_tag_with(k, purpose, parts, count, out);
+	return k != NULL;
+}
+
 bool keys_tag_ok(const keys_ring_t *r, const char *purpose, const keys_part *parts, size_t count,
 	const uint8_t tag[16])
 {

@@ -66,6 +66,9 @@ err_t keys_open(const keys_ring_t *r, const char *purpose, const keys_part *ad,
 /* A keyed mac for our own opaque strings (cursors): subkey of `purpose`. */
 void keys_tag(const keys_ring_t *r, const char *purpose, const keys_part *parts, size_t count,
 	uint8_t out[16]);
+/* The same with the key named `id`; false when the ring has none. */
+bool keys_tag_as(const keys_ring_t *r, const char *id, const char *purpose, const keys_part *parts,
+	size_t count, uint8_t out[16]);
 bool keys_tag_ok(const keys_ring_t *r, const char *purpose, const keys_part *parts, size_t count,
 	const uint8_t tag[16]);
 

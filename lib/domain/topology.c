@@ -84,6 +84,7 @@ static const topology_field topology_member_fields[] = {
 	TOPOLOGY_F_PORT("memcached_port", false, topology_member, memcached_port),
 	TOPOLOGY_F_OTHER("core_ports", false),
 	TOPOLOGY_F_OTHER("query_ports", false),
+	TOPOLOGY_F_OTHER("rain_ports", false),
 };
 
 static err_t topology_read_text(
@@ -228,6 +229,8 @@ static err_t topology_read_member(topology_reader *rd, topology_cell *c, const c
 		e = topology_read_ports(
 			rd, s, "query_ports", m->host, m->query_port, &m->query_count);
 	if (!e)
+		e = topology_read_ports(rd, s, "rain_ports", m->host, m->rain_port, &m->rain_count);
+	if (!e)
 		c->member_count++;
 	return e;
 }
@@ -251,10 +254,10 @@ static err_t topology_read_members(topology_reader *rd, topology_cell *c, const 
 	if (!m)
 		return cfg_fail(rd->why, rd->path, s, "cell %s has no member at its active site %s",
 			c->name, c->active);
-	if (!m->memcached_port || !m->core_count || !m->query_count)
+	if (!m->memcached_port || !m->core_count || !m->query_count || !m->rain_count)
 		return cfg_fail(rd->why, rd->path, s,
-			"the active member of cell %s needs memcached_port, core_ports and "
-			"query_ports",
+			"the active member of cell %s needs memcached_port, core_ports, "
+			"query_ports and rain_ports",
 			c->name);
 	return ERR_OK;
 }

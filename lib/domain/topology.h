@@ -20,8 +20,9 @@ typedef struct {
 	char site[16];
 	char host[64];
 	uint16_t mysql_port, memcached_port;
-	uint16_t core_port[TOPOLOGY_PROGRAMS_MAX], query_port[TOPOLOGY_PROGRAMS_MAX];
-	unsigned core_count, query_count;
+	uint16_t core_port[TOPOLOGY_PROGRAMS_MAX], query_port[TOPOLOGY_PROGRAMS_MAX],
+		rain_port[TOPOLOGY_PROGRAMS_MAX];
+	unsigned core_count, query_count, rain_count;
 } topology_member;
 
 typedef struct {

@@ -52,6 +52,7 @@ slots_are_whole() {
 every_route_has_a_location() {
 	local pattern
 	sed -nE 's/^ROUTE\([^"]*"[A-Z]+", *"([^"]+)".*/\1/p' "$source/lib/domain/routes.def" | sort -u | while read -r pattern; do
+		pattern=${pattern/'{campaign}'/'[a-z0-9-]{1,32}'}
 		pattern=${pattern/'{number}'/'(?<hb_number>[0-9]{0,16}?(?<hb_tail>[0-9]{1,3}))'}
 		grep -qF -- "$pattern" "$dir/nginx.conf" || { echo "no location for $pattern" && exit 1; }
 	done

@@ -13,12 +13,13 @@ static const char good[] =
 	"cells = (\n"
 	" { name = \"A\"; number = 1; slots = \"0-249,600-999\"; active = \"east\"; members = (\n"
 	"  { site = \"east\"; host = \"127.0.0.1\"; mysql_port = 18110; memcached_port = 18111;\n"
-	"    core_ports = [18112, 18113]; query_ports = [18116]; },\n"
+	"    core_ports = [18112, 18113]; query_ports = [18116]; rain_ports = [18117]; "
+	"},\n"
 	"  { site = \"west\"; host = \"127.0.0.1\"; mysql_port = 18120; },\n"
 	"  { site = \"north\"; host = \"127.0.0.1\"; mysql_port = 18130; core_ports = []; } ); },\n"
 	" { name = \"B\"; number = 2; slots = \"250-598,599\"; active = \"west\"; members = (\n"
 	"  { site = \"west\"; host = \"127.0.0.2\"; mysql_port = 18110; memcached_port = 18111;\n"
-	"    core_ports = [18112]; query_ports = [18116]; },\n"
+	"    core_ports = [18112]; query_ports = [18116]; rain_ports = [18117]; },\n"
 	"  { site = \"east\"; host = \"127.0.0.2\"; mysql_port = 18120; } ); }\n"
 	");\n";
 
@@ -60,6 +61,8 @@ static void a_good_file_is_read(void **state)
 	assert_int_equal(m->core_count, 2);
 	assert_int_equal(m->core_port[1], 18113);
 	assert_int_equal(m->query_port[0], 18116);
+	assert_int_equal(m->rain_count, 1);
+	assert_int_equal(m->rain_port[0], 18117);
 	assert_int_equal(topology_member_at(a, "north")->core_count, 0);
 	assert_int_equal(topology_member_at(a, "west")->memcached_port, 0);
 	assert_null(topology_member_at(b, "north"));
@@ -98,7 +101,8 @@ static void one_change_makes_it_wrong(void **state)
 		{"name = \"B\"", "name = \"BB\"", "name must be a string of 1..1 bytes"},
 		{"active = \"east\"", "active = \"south\"", "no member at its active site"},
 		{"active = \"east\"", "active = \"west\"", "needs memcached_port"},
-		{"query_ports = [18116]; },\n  { site = \"west\"", "},\n { site = \"west\"",
+		{"query_ports = [18116]; rain", "rain", "needs memcached_port"},
+		{"rain_ports = [18117]; },\n  { site = \"west\"", "},\n { site = \"west\"",
 			"needs memcached_port"},
 		{"{ site = \"north\"", "{ site = \"west\"", "two members at west"},
 		{"{ site = \"north\"", "{ site = \"south\"", "south is not one of the sites"},

@@ -61,7 +61,7 @@ make_secrets() {
 		for name in session grant seal finance; do
 			[ -s "$STACK/secrets/$name.keys" ] || echo "k1 $(random_hex 32)" >"$STACK/secrets/$name.keys"
 		done
-		for name in db.hb_core db.hb_query db.hb_worker db.hb_ctl db.hb_repl mq.hongbao; do
+		for name in db.hb_core db.hb_query db.hb_worker db.hb_rain db.hb_ctl db.hb_repl mq.hongbao; do
 			[ -s "$STACK/secrets/$name" ] || random_hex 24 >"$STACK/secrets/$name"
 		done
 	)
@@ -186,7 +186,7 @@ front_answers() {
 
 stack_up() {
 	local began=$SECONDS
-	mkdir -p "$STACK"/{etc,data/finance,run,log,live,metrics}
+	mkdir -p "$STACK"/{etc,data/finance,data/wins,run,log,live,metrics}
 	(umask 077 && mkdir -p "$STACK/secrets")
 	exec 9>"$STACK/lock"
 	flock -n 9 || die "another ./dev is at work on this stack ($STACK)"
@@ -204,6 +204,9 @@ stack_up() {
 	stage_start db
 	wait_for $START_WAIT_S "a writable primary in each cell" in_stack hbctl cells status --ready
 	in_stack hbctl schema apply >/dev/null || die "hbctl schema apply failed"
+	if [ -s "$TABLES/campaigns.cfg" ]; then
+		in_stack hbctl campaign apply "$TABLES/campaigns.cfg" --reason "the demo" >/dev/null || die "hbctl campaign apply failed"
+	fi
 	if services base | grep -qx rabbitmq; then wait_for $START_WAIT_S RabbitMQ listening amqp; fi
 	stage_start program
 	in_stack hbctl nginx render --out "$STACK/etc/nginx.conf" || die "hbctl nginx render failed"
