@@ -11,45 +11,87 @@
 static const struct {
 	recon_thing thing;
 	sql_id rule;
+	bool by_campaign; /* once for each of them */
 } rules[] = {
-	{RECON_LEASE, SQL_RECON_LEASES},
-	{RECON_LEASE, SQL_RECON_LEASES_UNBOOKED},
-	{RECON_LEASE, SQL_RECON_LEASES_SETTLED},
-	{RECON_LEASE, SQL_RECON_LEASES_RETURNED},
-	{RECON_SUBSIDY, SQL_RECON_SUBSIDIES},
-	{RECON_PACKET, SQL_RECON_SUBSIDIES_SPENT},
-	{RECON_SUBSIDY, SQL_RECON_SUBSIDIES_EXPIRED},
-	{RECON_PACKET, SQL_RECON_PACKETS_EXPIRED},
-	{RECON_CREDIT, SQL_RECON_CREDITS},
-	{RECON_CREDIT, SQL_RECON_CREDITS_UNBOOKED},
-	{RECON_WALLET, SQL_RECON_WALLETS},
-	{RECON_CAMPAIGN, SQL_RECON_CAMPAIGNS},
-	{RECON_USABLE, SQL_RECON_USABLE},
+	{RECON_LEASE, SQL_RECON_LEASES, true},
+	{RECON_LEASE, SQL_RECON_LEASES_UNBOOKED, false},
+	{RECON_LEASE, SQL_RECON_LEASES_SETTLED, false},
+	{RECON_LEASE, SQL_RECON_LEASES_RETURNED, true},
+	{RECON_SUBSIDY, SQL_RECON_SUBSIDIES, true},
+	{RECON_PACKET, SQL_RECON_SUBSIDIES_SPENT, true},
+	{RECON_SUBSIDY, SQL_RECON_SUBSIDIES_EXPIRED, true},
+	{RECON_PACKET, SQL_RECON_PACKETS_EXPIRED, true},
+	{RECON_CREDIT, SQL_RECON_CREDITS, true},
+	{RECON_CREDIT, SQL_RECON_CREDITS_UNBOOKED, false},
+	{RECON_WALLET, SQL_RECON_WALLETS, false},
+	{RECON_CAMPAIGN, SQL_RECON_CAMPAIGNS, false},
+	{RECON_USABLE, SQL_RECON_USABLE, false},
 };
+enum { RULES = sizeof rules / sizeof *rules };
 
-static err_t run_rule(recon_work *w, recon_thing thing, sql_id rule)
+static err_t take_rows(
+	recon_work *w, recon_thing thing, db_rows_t *r, uint64_t *after, size_t *count)
+{
+	err_t err = ERR_OK;
+	for (*count = 0; err == ERR_OK && db_rows_next(r); ++*count) {
+		recon_diff d = {.thing = thing,
+			.no = *after = db_rows_u(r, 0),
+			.kind = (unsigned)db_rows_i(r, 1),
+			.has_ours = !db_rows_null(r, 2),
+			.has_theirs = !db_rows_null(r, 3),
+			.ours = db_rows_i(r, 2),
+			.theirs = db_rows_i(r, 3)};
+		err = recon_found(w, &d);
+	}
+	return err;
+}
+
+static err_t run_rule(recon_work *w, unsigned rule, uint64_t campaign)
 {
 	const recon_window *at = &w->job->window;
+	const unsigned skip = rules[rule].by_campaign ? 0 : 2;
 	uint64_t after = 0;
 	size_t count = RECON_PAGE;
 	err_t err = ERR_OK;
 	while (err == ERR_OK && count == RECON_PAGE) {
+		const db_val v[] = {db_u(campaign), db_u(campaign), db_i(at->from_ms),
+			db_i(at->to_ms), db_u(after), db_u(RECON_PAGE)};
 		db_rows_t *r;
-		err = db_select(w->job->db, rule,
-			DB_ARGS(db_i(at->from_ms), db_i(at->to_ms), db_u(after), db_u(RECON_PAGE)),
-			&r);
+		err = db_select(
+			w->job->db, rules[rule].rule, v + skip, sizeof v / sizeof *v - skip, &r);
 		if (err != ERR_OK)
 			return err;
-		for (count = 0; err == ERR_OK && db_rows_next(r); count++) {
-			recon_diff d = {.thing = thing,
-				.no = after = db_rows_u(r, 0),
-				.kind = (unsigned)db_rows_i(r, 1),
-				.has_ours = !db_rows_null(r, 2),
-				.has_theirs = !db_rows_null(r, 3),
-				.ours = db_rows_i(r, 2),
-				.theirs = db_rows_i(r, 3)};
-			err = recon_found(w, &d);
-		}
+		err = take_rows(w, rules[rule].thing, r, &after, &count);
+		db_rows_free(&r);
+	}
+	return err;
+}
+
+static err_t run_campaign(recon_work *w, uint64_t campaign)
+{
+	err_t err = ERR_OK;
+	for (unsigned i = 0; i < RULES && err == ERR_OK; i++)
+		if (rules[i].by_campaign)
+			err = run_rule(w, i, campaign);
+	return err;
+}
+
+static err_t run_rules(recon_work *w)
+{
+	uint64_t campaign = 0;
+	size_t count = RECON_PAGE;
+	err_t err = ERR_OK;
+	for (unsigned i = 0; i < RULES && err == ERR_OK; i++)
+		if (!rules[i].by_campaign)
+			err = run_rule(w, i, 0);
+	while (err == ERR_OK && count == RECON_PAGE) {
+		db_rows_t *r;
+		err = db_select(w->job->db, SQL_RECON_CAMPAIGN_NUMBERS,
+			DB_ARGS(db_u(campaign), db_u(RECON_PAGE)), &r);
+		if (err != ERR_OK)
+			return err;
+		for (count = 0; err == ERR_OK && db_rows_next(r); count++)
+			err = run_campaign(w, campaign = db_rows_u(r, 0));
 		db_rows_free(&r);
 	}
 	return err;
@@ -58,6 +100,7 @@ static err_t run_rule(recon_work *w, recon_thing thing, sql_id rule)
 typedef struct {
 	uint64_t no;
 	int64_t fen, at_ms;
+	unsigned kind; /* of booking */
 } leg;
 
 /* One direction: legs on our `account` for the cell `peer`, whose counterparts stand on its
@@ -134,14 +177,16 @@ static err_t compare_cells(direction *d)
 	do {
 		db_rows_t *r;
 		err = db_select(d->w->job->db, SQL_RECON_CELL_LEGS,
-			DB_ARGS(db_u(d->account), db_u(d->peer->number), db_i(last.at_ms),
-				db_i(at->to_ms), db_i(last.at_ms), db_u(last.no), db_u(RECON_PAGE)),
+			DB_ARGS(db_u(d->account), db_u(d->account), db_u(d->peer->number),
+				db_u(d->peer->number), db_i(last.at_ms), db_i(at->to_ms),
+				db_i(last.at_ms), db_u(last.kind), db_u(last.kind), db_u(last.no),
+				db_u(RECON_PAGE)),
 			&r);
 		if (err != ERR_OK)
 			return err;
 		for (d->count = 0; db_rows_next(r); d->count++)
-			d->leg[d->count] = last =
-				(leg){db_rows_u(r, 0), db_rows_i(r, 1), db_rows_i(r, 2)};
+			d->leg[d->count] = last = (leg){db_rows_u(r, 0), db_rows_i(r, 1),
+				db_rows_i(r, 2), (unsigned)db_rows_u(r, 3)};
 		db_rows_free(&r);
 		d->w->sum.here += d->count;
 		size_t count = d->count;
@@ -178,9 +223,7 @@ static err_t compare_with(recon_work *w, const topology_cell *peer)
 err_t recon_b2c(recon_work *w)
 {
 	const topology_t *t = w->job->topo;
-	err_t err = ERR_OK;
-	for (size_t i = 0; i < sizeof rules / sizeof *rules && err == ERR_OK; i++)
-		err = run_rule(w, rules[i].thing, rules[i].rule);
+	err_t err = run_rules(w);
 	for (unsigned c = 0; c < t->cell_count && err == ERR_OK; c++)
 		err = compare_with(w, &t->cell[c]);
 	return err;

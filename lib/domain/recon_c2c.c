@@ -81,8 +81,8 @@ static err_t read_page(c2c *c, unsigned kind, recon_line *at, size_t *count)
 {
 	db_rows_t *r;
 	err_t err = db_select(c->w->job->db, rows[kind].page,
-		DB_ARGS(db_u(rows[kind].done), db_i(at->at_ms), db_i(c->until_ms), db_i(at->at_ms),
-			db_u(at->no), db_u(RECON_PAGE)),
+		DB_ARGS(db_u(rows[kind].done), db_u(rows[kind].done), db_i(at->at_ms),
+			db_i(c->until_ms), db_i(at->at_ms), db_u(at->no), db_u(RECON_PAGE)),
 		&r);
 	if (err != ERR_OK)
 		return err;

@@ -26,12 +26,13 @@ WHERE domain = ? AND window_at = ? AND window_end = ? AND gone_at IS NULL
 ORDER BY thing, order_no, kind LIMIT ?;
 
 -- The rows of one state that came to it in a window: an order that has reached its end keeps the time of it in
--- next_check_at, which the index `due` has.
+-- next_check_at, which the index `due` has. The state comes twice, as a range of one: an equality makes the optimizer read the
+-- whole state from its beginning for every page.
 
 -- name: recon_payments
 SELECT order_no, amount, created_at, next_check_at FROM payment
-WHERE state = ? AND next_check_at >= ? AND next_check_at < ? AND (next_check_at > ? OR order_no > ?)
-ORDER BY next_check_at, order_no LIMIT ?;
+WHERE state >= ? AND state <= ? AND next_check_at >= ? AND next_check_at < ? AND (next_check_at > ? OR order_no > ?)
+ORDER BY state, next_check_at, order_no LIMIT ?;
 
 -- name: recon_payment_find
 SELECT amount, state FROM payment WHERE order_no = ?;
@@ -39,36 +40,39 @@ SELECT amount, state FROM payment WHERE order_no = ?;
 -- Credits (kind 2) move nothing at finance.
 -- name: recon_transfers
 SELECT order_no, amount, created_at, next_check_at FROM transfer
-WHERE state = ? AND next_check_at >= ? AND next_check_at < ? AND (next_check_at > ? OR order_no > ?) AND kind = 1
-ORDER BY next_check_at, order_no LIMIT ?;
+WHERE state >= ? AND state <= ? AND next_check_at >= ? AND next_check_at < ? AND (next_check_at > ? OR order_no > ?) AND kind = 1
+ORDER BY state, next_check_at, order_no LIMIT ?;
 
 -- name: recon_transfer_find
 SELECT amount, state FROM transfer WHERE order_no = ? AND kind = 1;
 
 -- name: recon_refunds
 SELECT order_no, amount, created_at, next_check_at FROM refund
-WHERE state = ? AND next_check_at >= ? AND next_check_at < ? AND (next_check_at > ? OR order_no > ?)
-ORDER BY next_check_at, order_no LIMIT ?;
+WHERE state >= ? AND state <= ? AND next_check_at >= ? AND next_check_at < ? AND (next_check_at > ? OR order_no > ?)
+ORDER BY state, next_check_at, order_no LIMIT ?;
 
 -- name: recon_refund_find
 SELECT amount, state FROM refund WHERE order_no = ?;
 
 -- name: recon_withdrawals
 SELECT order_no, amount, created_at, next_check_at FROM withdrawal
-WHERE state = ? AND next_check_at >= ? AND next_check_at < ? AND (next_check_at > ? OR order_no > ?)
-ORDER BY next_check_at, order_no LIMIT ?;
+WHERE state >= ? AND state <= ? AND next_check_at >= ? AND next_check_at < ? AND (next_check_at > ? OR order_no > ?)
+ORDER BY state, next_check_at, order_no LIMIT ?;
 
 -- name: recon_withdrawal_find
 SELECT amount, state FROM withdrawal WHERE order_no = ?;
 
 -- ---- b2c. Each gives the differences only: number, kind of difference, ours, theirs (NULL: not there). The legs of a window
--- are found by (account, owner = campaign, at_ms). Legs: 0 what gives, 1 what gains.
+-- are found by (account, owner = campaign, at_ms), as ranges of one again. Legs: 0 what gives, 1 what gains.
+
+-- name: recon_campaign_numbers
+SELECT number FROM campaign WHERE number > ? ORDER BY number LIMIT ?;
 
 -- name: recon_leases
-SELECT l.source_no, IF(b.lease_id IS NULL, 1, 3), b.amount, l.amount FROM campaign c
-STRAIGHT_JOIN ledger l ON l.account = 4 AND l.owner = c.number AND l.at_ms >= ? AND l.at_ms < ? AND l.kind = 2 AND l.leg = 1
+SELECT l.source_no, IF(b.lease_id IS NULL, 1, 3), b.amount, l.amount FROM ledger l
 LEFT JOIN budget_lease b ON b.lease_id = l.source_no AND b.campaign = l.owner
-WHERE l.source_no > ? AND (b.lease_id IS NULL OR b.amount <> l.amount) ORDER BY l.source_no LIMIT ?;
+WHERE l.account >= 4 AND l.account <= 4 AND l.owner >= ? AND l.owner <= ? AND l.at_ms >= ? AND l.at_ms < ?
+  AND l.kind = 2 AND l.leg = 1 AND l.source_no > ? AND (b.lease_id IS NULL OR b.amount <> l.amount) ORDER BY l.source_no LIMIT ?;
 
 -- name: recon_leases_unbooked
 SELECT b.lease_id, 2, b.amount, NULL FROM budget_lease b LEFT JOIN ledger l ON l.kind = 2 AND l.source_no = b.lease_id AND l.leg = 1
@@ -81,45 +85,45 @@ FROM budget_lease b WHERE b.state = 2 AND b.settle_at >= ? AND b.settle_at < ? A
 HAVING spent <> b.amount ORDER BY b.lease_id LIMIT ?;
 
 -- name: recon_leases_returned
-SELECT l.source_no, IF(b.lease_id IS NULL, 1, 3), b.returned, -l.amount FROM campaign c
-STRAIGHT_JOIN ledger l ON l.account = 4 AND l.owner = c.number AND l.at_ms >= ? AND l.at_ms < ? AND l.kind = 3 AND l.leg = 0
+SELECT l.source_no, IF(b.lease_id IS NULL, 1, 3), b.returned, -l.amount FROM ledger l
 LEFT JOIN budget_lease b ON b.lease_id = l.source_no AND b.campaign = l.owner
-WHERE l.source_no > ? AND (b.lease_id IS NULL OR b.returned <> -l.amount) ORDER BY l.source_no LIMIT ?;
+WHERE l.account >= 4 AND l.account <= 4 AND l.owner >= ? AND l.owner <= ? AND l.at_ms >= ? AND l.at_ms < ?
+  AND l.kind = 3 AND l.leg = 0 AND l.source_no > ? AND (b.lease_id IS NULL OR b.returned <> -l.amount) ORDER BY l.source_no LIMIT ?;
 
 -- name: recon_subsidies
-SELECT l.source_no, IF(s.subsidy_id IS NULL, 1, 3), s.amount, l.amount FROM campaign c
-STRAIGHT_JOIN ledger l ON l.account = 5 AND l.owner = c.number AND l.at_ms >= ? AND l.at_ms < ? AND l.kind IN (4, 5) AND l.leg = 1
+SELECT l.source_no, IF(s.subsidy_id IS NULL, 1, 3), s.amount, l.amount FROM ledger l
 LEFT JOIN subsidy s ON s.subsidy_id = l.source_no AND s.campaign = l.owner
-WHERE l.source_no > ? AND (s.subsidy_id IS NULL OR s.amount <> l.amount) ORDER BY l.source_no LIMIT ?;
+WHERE l.account >= 5 AND l.account <= 5 AND l.owner >= ? AND l.owner <= ? AND l.at_ms >= ? AND l.at_ms < ?
+  AND l.kind IN (4, 5) AND l.leg = 1 AND l.source_no > ? AND (s.subsidy_id IS NULL OR s.amount <> l.amount) ORDER BY l.source_no LIMIT ?;
 
 -- What went out of subsidies into envelopes or back: the subsidy says so too.
 -- name: recon_subsidies_spent
 SELECT l.source_no, IF(p.packet_id IS NULL OR s.subsidy_id IS NULL, 1, IF(s.state <> 2, 4, 3)), IF(s.state <> 2, s.state, p.total), -l.amount
-FROM campaign c
-STRAIGHT_JOIN ledger l ON l.account = 5 AND l.owner = c.number AND l.at_ms >= ? AND l.at_ms < ? AND l.kind = 6 AND l.leg = 0
+FROM ledger l
 LEFT JOIN subsidy s ON s.packet_id = l.source_no LEFT JOIN packet p ON p.packet_id = l.source_no AND p.campaign = l.owner
-WHERE l.source_no > ? AND (p.packet_id IS NULL OR s.subsidy_id IS NULL OR s.state <> 2 OR p.total <> -l.amount OR s.amount <> -l.amount)
+WHERE l.account >= 5 AND l.account <= 5 AND l.owner >= ? AND l.owner <= ? AND l.at_ms >= ? AND l.at_ms < ?
+  AND l.kind = 6 AND l.leg = 0 AND l.source_no > ? AND (p.packet_id IS NULL OR s.subsidy_id IS NULL OR s.state <> 2 OR p.total <> -l.amount OR s.amount <> -l.amount)
 ORDER BY l.source_no LIMIT ?;
 
 -- name: recon_subsidies_expired
-SELECT l.source_no, IF(s.subsidy_id IS NULL, 1, IF(s.state <> 3, 4, 3)), IF(s.state <> 3, s.state, s.amount), -l.amount FROM campaign c
-STRAIGHT_JOIN ledger l ON l.account = 5 AND l.owner = c.number AND l.at_ms >= ? AND l.at_ms < ? AND l.kind = 7 AND l.leg = 0
+SELECT l.source_no, IF(s.subsidy_id IS NULL, 1, IF(s.state <> 3, 4, 3)), IF(s.state <> 3, s.state, s.amount), -l.amount FROM ledger l
 LEFT JOIN subsidy s ON s.subsidy_id = l.source_no
-WHERE l.source_no > ? AND (s.subsidy_id IS NULL OR s.state <> 3 OR s.amount <> -l.amount) ORDER BY l.source_no LIMIT ?;
+WHERE l.account >= 5 AND l.account <= 5 AND l.owner >= ? AND l.owner <= ? AND l.at_ms >= ? AND l.at_ms < ?
+  AND l.kind = 7 AND l.leg = 0 AND l.source_no > ? AND (s.subsidy_id IS NULL OR s.state <> 3 OR s.amount <> -l.amount) ORDER BY l.source_no LIMIT ?;
 
 -- The rest of an envelope that expired.
 -- name: recon_packets_expired
-SELECT l.source_no, IF(p.packet_id IS NULL, 1, IF(p.state <> 5, 4, 3)), IF(p.state <> 5, p.state, p.remaining), -l.amount FROM campaign c
-STRAIGHT_JOIN ledger l ON l.account = 6 AND l.owner = c.number AND l.at_ms >= ? AND l.at_ms < ? AND l.kind = 8 AND l.leg = 0
+SELECT l.source_no, IF(p.packet_id IS NULL, 1, IF(p.state <> 5, 4, 3)), IF(p.state <> 5, p.state, p.remaining), -l.amount FROM ledger l
 LEFT JOIN packet p ON p.packet_id = l.source_no AND p.campaign = l.owner
-WHERE l.source_no > ? AND (p.packet_id IS NULL OR p.state <> 5 OR p.remaining <> -l.amount) ORDER BY l.source_no LIMIT ?;
+WHERE l.account >= 6 AND l.account <= 6 AND l.owner >= ? AND l.owner <= ? AND l.at_ms >= ? AND l.at_ms < ?
+  AND l.kind = 8 AND l.leg = 0 AND l.source_no > ? AND (p.packet_id IS NULL OR p.state <> 5 OR p.remaining <> -l.amount) ORDER BY l.source_no LIMIT ?;
 
 -- name: recon_credits
-SELECT l.source_no, IF(k.claim_no IS NULL, 1, 3), k.amount, -l.amount FROM campaign c
-STRAIGHT_JOIN ledger l ON l.account = 6 AND l.owner = c.number AND l.at_ms >= ? AND l.at_ms < ? AND l.kind = 9 AND l.leg = 0
+SELECT l.source_no, IF(k.claim_no IS NULL, 1, 3), k.amount, -l.amount FROM ledger l
 LEFT JOIN transfer t ON t.order_no = l.source_no AND t.kind = 2
 LEFT JOIN claim k ON k.packet_id = t.packet_id AND k.uid = t.payee AND k.claim_no = t.order_no
-WHERE l.source_no > ? AND (k.claim_no IS NULL OR k.amount <> -l.amount OR t.amount <> -l.amount) ORDER BY l.source_no LIMIT ?;
+WHERE l.account >= 6 AND l.account <= 6 AND l.owner >= ? AND l.owner <= ? AND l.at_ms >= ? AND l.at_ms < ?
+  AND l.kind = 9 AND l.leg = 0 AND l.source_no > ? AND (k.claim_no IS NULL OR k.amount <> -l.amount OR t.amount <> -l.amount) ORDER BY l.source_no LIMIT ?;
 
 -- Credits that came to their end in the window, and transfers that went to a wallet: each was booked.
 -- name: recon_credits_unbooked
@@ -145,8 +149,9 @@ FROM campaign c WHERE ? <= ? AND c.number > ? HAVING held <> legs ORDER BY c.num
 
 -- ---- between cells: the legs of one account and owner (the other cell's number), and what the other cell has of them
 -- name: recon_cell_legs
-SELECT source_no, amount, at_ms FROM ledger
-WHERE account = ? AND owner = ? AND at_ms >= ? AND at_ms < ? AND (at_ms > ? OR source_no > ?) ORDER BY at_ms, source_no LIMIT ?;
+SELECT source_no, amount, at_ms, kind FROM ledger
+WHERE account >= ? AND account <= ? AND owner >= ? AND owner <= ? AND at_ms >= ? AND at_ms < ?
+  AND (at_ms > ? OR kind > ? OR (kind = ? AND source_no > ?)) ORDER BY account, owner, at_ms, kind, source_no LIMIT ?;
 
 -- name: recon_cell_counterlegs
 SELECT l.source_no, l.amount FROM JSON_TABLE(?, '$[*]' COLUMNS (no BIGINT UNSIGNED PATH '$')) AS t

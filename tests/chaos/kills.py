@@ -1,14 +1,13 @@
 """kill -9 of workers, RabbitMQ and hb-core while orders are under way; in some runs a queue vanishes under its relay."""
 import os
 import signal
-import subprocess
 import time
 
+import amqp
 import hb
 
 CORES = ('A-core-1', 'A-core-2', 'B-core-1', 'B-core-2')
 BACK_S = 60
-RABBITMQCTL_S = 30
 # Claims whose message has left the outbox and has not become a transfer: it is in the queue or in a consumer's hand.
 UNDER_WAY = """SELECT COUNT(*) FROM claim c LEFT JOIN transfer t ON t.order_no = c.claim_no WHERE t.order_no IS NULL AND c.claim_no NOT IN
     (SELECT j.no FROM outbox o, JSON_TABLE(o.payload, '$[*]' COLUMNS (no BIGINT UNSIGNED PATH '$.no')) j WHERE o.kind = 1)"""
@@ -35,14 +34,9 @@ def all_run(stack):
             time.sleep(0.05)
 
 
-def rabbitmqctl(stack, *words):
-    text = f". '{stack.folder}/etc/env' && HOME=$S/data/rabbitmq exec /usr/lib/rabbitmq/bin/rabbitmqctl -q \"$@\""
-    subprocess.run(['/bin/bash', '-c', text, 'rabbitmqctl', *words], capture_output=True, timeout=RABBITMQCTL_S * hb.SLOW)
-
-
 class Killer:
     def __init__(self, stack, rng, seconds):
-        self.stack, self.killed = stack, []
+        self.stack, self.killed, self.lost = stack, [], None
         names = workers(stack)
         victims = rng.sample(names, 3) + [rng.choice([n for n in names if n.endswith('-transfer')])] + rng.sample(CORES, 2)
         rng.shuffle(victims)
@@ -52,6 +46,12 @@ class Killer:
         self.plan = sorted((rng.uniform(0.5, seconds), v) for v in victims)
 
     def run(self):
+        try:
+            self.kill_all()
+        except Exception as e:  # noqa: BLE001 told by the thread that waits for this one
+            self.lost = e
+
+    def kill_all(self):
         began = time.monotonic()
         for at, victim in self.plan:
             time.sleep(max(0.0, began + at - time.monotonic()))
@@ -84,14 +84,15 @@ class Killer:
                 if time.monotonic() > end:
                     return
             self.stack.sv('down', consumer)
-            rabbitmqctl(self.stack, '-p', 'hongbao', 'delete_queue', queue)
+            password = (self.stack.folder / 'secrets/mq.hongbao').read_text().strip()
+            amqp.delete_queue(self.stack.topology['mq']['port'], 'hongbao', password, 'hongbao', queue)
             os.kill(pid, signal.SIGCONT)
             self.killed.append(f'queue:{queue}')
             failed = self.stack.metric('hb_outbox_failed_total')
             end = time.monotonic() + 2
             while self.stack.metric('hb_outbox_failed_total') == failed and time.monotonic() < end:
                 time.sleep(0.05)
-        except subprocess.TimeoutExpired:
+        except OSError:  # RabbitMQ is on its way up
             self.killed.append(f'perhaps queue:{queue}')
         finally:
             try:

@@ -65,6 +65,8 @@ class Run:
         hand.start()
         self.crowd.work()
         hand.join()
+        if self.killer.lost:
+            raise kills.StackLost(f'the killer: {self.killer.lost!r}')
         set_faults(self.stack, {'reset': True})
         kills.all_run(self.stack)
         worked = time.monotonic() - began
