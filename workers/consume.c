@@ -9,8 +9,10 @@
 #include "base/life.h"
 #include "base/logger.h"
 #include "base/metrics.h"
+#include "domain/alert.h"
 #include "workers/outage.h"
 #include "workers/role.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +22,7 @@ enum { HANDLED_DONE, HANDLED_AGAIN, HANDLED_PARKED };
 typedef struct held {
 	struct held *next;
 	uint64_t tag;
+	char died_in[QUEUE_NAME_BYTES], died_of[32]; /* of one that RabbitMQ has parked */
 	size_t len;
 	char body[];
 } held_t;
@@ -106,6 +109,8 @@ static bool receive(consumer *c, int64_t ms)
 	h->next = NULL;
 	h->tag = in.tag;
 	h->len = in.len;
+	snprintf(h->died_in, sizeof h->died_in, "%s", in.died_in);
+	snprintf(h->died_of, sizeof h->died_of, "%s", in.died_of);
 	memcpy(h->body, in.body, in.len);
 	*c->last = h;
 	c->last = &h->next;
@@ -124,29 +129,39 @@ static bool hold(consumer *c, int64_t ms)
 }
 
 typedef struct {
-	const consumer *c;
 	const held_t *h;
-	const char *reason;
+	const char *queue, *reason;
 } parking;
 
 static err_t park_tx(db_t *db, void *ctx)
 {
 	const parking *p = ctx;
-	return db_exec(db, SQL_WORKER_PARK,
-		DB_ARGS(db_s(p->c->queue), db_s(p->reason), db_i(clk_wall_ms()),
-			db_b(p->h->body, p->h->len)),
+	int64_t now_ms = clk_wall_ms();
+	err_t err = db_exec(db, SQL_WORKER_PARK,
+		DB_ARGS(db_s(p->queue), db_u(queue_event_named(p->queue)), db_s(p->reason),
+			db_i(now_ms), db_b(p->h->body, p->h->len)),
 		NULL);
+	return err == ERR_OK ? alert_parked(db, db_insert_id(db), p->queue, p->reason, now_ms)
+			     : err;
 }
 
-static err_t park(consumer *c, const held_t *h, err_t why)
+static err_t park(consumer *c, const held_t *h, const char *queue, const char *why)
 {
-	parking p = {.c = c, .h = h, .reason = err_code(why)};
+	parking p = {.h = h, .queue = queue, .reason = why};
 	err_t err = role_transact(c->w, park_tx, &p);
 	if (err == ERR_OK) {
 		METRICS_INC(PARKED);
-		LOG(ERROR, "worker.parked", {"queue", LOG_S(c->queue)}, {"error", LOG_E(why)});
+		LOG(ERROR, "worker.parked", {"queue", LOG_S(queue)}, {"why", LOG_S(why)});
 	}
 	return err;
+}
+
+/* From the queue `parked`: RabbitMQ gave the message up, and says of which queue and why. */
+static err_t park_dead(consumer *c, const held_t *h)
+{
+	char why[64];
+	snprintf(why, sizeof why, "RabbitMQ: %s", *h->died_of ? h->died_of : "no reason");
+	return park(c, h, *h->died_in ? h->died_in : c->queue, why);
 }
 
 static err_t handle(consumer *c, const held_t *h)
@@ -164,12 +179,15 @@ static err_t handle(consumer *c, const held_t *h)
 static bool finish(consumer *c, const held_t *h)
 {
 	for (unsigned tries = 1;; tries++) {
-		err_t err = handle(c, h);
+		bool dead = !c->w->role->handler;
+		err_t err = dead ? park_dead(c, h) : handle(c, h);
 		consume_verdict verdict = consume_judge(err, tries);
+		if (dead && verdict == CONSUME_PARK) /* it is to be parked, not to be judged */
+			verdict = CONSUME_HOLD;
 		unsigned label = HANDLED_DONE;
 		if (verdict == CONSUME_PARK) {
 			label = HANDLED_PARKED;
-			err = park(c, h, err);
+			err = park(c, h, c->queue, err_code(err));
 		}
 		if (verdict != CONSUME_HOLD && err == ERR_OK) {
 			outage_over(&c->work);

@@ -28,6 +28,8 @@ static const role_row roles[] = {
 	CONSUMER(check, CHECK, true, "asks finance about orders that have waited"),
 	CONSUMER(inbox, INBOX, false, "fills the lists of received envelopes"),
 	LOOP(sweep, true, "expires packets, pushes orders that are due"),
+	{"parked", consume_run, NULL, QUEUE_PARKED, false, "keeps what RabbitMQ has given up"},
+	LOOP(alert, false, "tells people what is stuck or parked"),
 	LOOP(heartbeat, false, "writes the cell's heartbeat row"),
 	LOOP(reconcile, false, "compares the books of the day and the hour before"),
 };

@@ -4,6 +4,7 @@
 #include "workers/queue.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const struct {
 	const char *suffix;
@@ -22,6 +23,15 @@ outbox_kind queue_event(queue_id q)
 {
 	BUG_ON(q >= QUEUE_COUNT);
 	return rows[q].event;
+}
+
+outbox_kind queue_event_named(const char *name)
+{
+	const char *dot = strchr(name, '.');
+	for (queue_id q = 0; dot && q < QUEUE_COUNT; q++)
+		if (strcmp(dot + 1, rows[q].suffix) == 0)
+			return rows[q].event;
+	return 0;
 }
 
 void queue_name(queue_id q, const char *cell, char out[QUEUE_NAME_BYTES])

@@ -20,9 +20,10 @@ typedef void (*role_loop)(worker_t *w);
 typedef struct {
 	const char *name;
 	role_loop loop;
-	role_handler handler; /* of a consumer, whose loop is consume_run */
-	queue_id queue;       /* of a consumer */
-	bool waits;           /* for finance: worker.threads threads, else one */
+	role_handler
+		handler; /* of a consumer, whose loop is consume_run; NULL: what it gets is parked */
+	queue_id queue;  /* of a consumer */
+	bool waits;      /* for finance: worker.threads threads, else one */
 	const char *help;
 } role_row;
 
@@ -40,6 +41,7 @@ void relay_run(worker_t *w);
 void sweep_run(worker_t *w);
 void heartbeat_run(worker_t *w);
 void reconcile_run(worker_t *w);
+void alert_run(worker_t *w);
 err_t transfer_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t refund_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t callback_handle(worker_t *w, const outbox_events *events) MUST_CHECK;

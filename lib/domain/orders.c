@@ -8,6 +8,7 @@
 #include "base/keys.h"
 #include "base/logger.h"
 #include "base/metrics.h"
+#include "domain/alert.h"
 #include "domain/check.h"
 #include "domain/id_array.h"
 #include "domain/outbox.h"
@@ -19,11 +20,12 @@
 
 typedef struct {
 	finance_kind kind;
+	states_kind states;
 	unsigned pending;
 	unsigned settling;       /* final at finance, not yet here; 0: none */
 	finance_outcome settles; /* finance's word for it */
 	bool submits;            /* again, when finance does not know the number */
-	sql_id load, take, lease, try_;
+	sql_id load, take, lease, try_, push;
 	err_t (*apply)(db_t *db, uint64_t order_no, const finance_answer *a, const conf_t *conf,
 		int64_t now_ms);
 	err_t (*settle)(db_t *db, const orders_settling *s, bool *handed);
@@ -50,15 +52,50 @@ static err_t apply_refund(
 }
 
 static const kind_row kinds[] = {
-	{FINANCE_PAYMENT, STATES_PAYMENT_PENDING, STATES_PAYMENT_REFUNDING, FINANCE_DONE, false,
-		SQL_ORDERS_PAYMENT_LOAD, SQL_ORDERS_PAYMENT_TAKE, SQL_ORDERS_PAYMENT_LEASE,
-		SQL_ORDERS_PAYMENT_TRY, apply_payment, payment_settle},
-	{FINANCE_TRANSFER, STATES_TRANSFER_PENDING, STATES_TRANSFER_REFUSED, FINANCE_REFUSED, true,
-		SQL_ORDERS_TRANSFER_LOAD, SQL_ORDERS_TRANSFER_TAKE, SQL_ORDERS_TRANSFER_LEASE,
-		SQL_ORDERS_TRANSFER_TRY, apply_transfer, transfer_settle},
-	{FINANCE_REFUND, STATES_REFUND_PENDING, STATES_REFUND_REFUSED, FINANCE_REFUSED, true,
-		SQL_ORDERS_REFUND_LOAD, SQL_ORDERS_REFUND_TAKE, SQL_ORDERS_REFUND_LEASE,
-		SQL_ORDERS_REFUND_TRY, apply_refund, refund_settle},
+	{
+		.kind = FINANCE_PAYMENT,
+		.states = STATES_PAYMENT,
+		.pending = STATES_PAYMENT_PENDING,
+		.settling = STATES_PAYMENT_REFUNDING,
+		.settles = FINANCE_DONE,
+		.load = SQL_ORDERS_PAYMENT_LOAD,
+		.take = SQL_ORDERS_PAYMENT_TAKE,
+		.lease = SQL_ORDERS_PAYMENT_LEASE,
+		.try_ = SQL_ORDERS_PAYMENT_TRY,
+		.push = SQL_ORDERS_PAYMENT_PUSH,
+		.apply = apply_payment,
+		.settle = payment_settle,
+	},
+	{
+		.kind = FINANCE_TRANSFER,
+		.states = STATES_TRANSFER,
+		.pending = STATES_TRANSFER_PENDING,
+		.settling = STATES_TRANSFER_REFUSED,
+		.settles = FINANCE_REFUSED,
+		.submits = true,
+		.load = SQL_ORDERS_TRANSFER_LOAD,
+		.take = SQL_ORDERS_TRANSFER_TAKE,
+		.lease = SQL_ORDERS_TRANSFER_LEASE,
+		.try_ = SQL_ORDERS_TRANSFER_TRY,
+		.push = SQL_ORDERS_TRANSFER_PUSH,
+		.apply = apply_transfer,
+		.settle = transfer_settle,
+	},
+	{
+		.kind = FINANCE_REFUND,
+		.states = STATES_REFUND,
+		.pending = STATES_REFUND_PENDING,
+		.settling = STATES_REFUND_REFUSED,
+		.settles = FINANCE_REFUSED,
+		.submits = true,
+		.load = SQL_ORDERS_REFUND_LOAD,
+		.take = SQL_ORDERS_REFUND_TAKE,
+		.lease = SQL_ORDERS_REFUND_LEASE,
+		.try_ = SQL_ORDERS_REFUND_TRY,
+		.push = SQL_ORDERS_REFUND_PUSH,
+		.apply = apply_refund,
+		.settle = refund_settle,
+	},
 };
 
 static const kind_row *kind_find(finance_kind kind)
@@ -190,6 +227,7 @@ typedef struct {
 	bool stuck;
 	uint64_t tried; /* out: rows that were still as `row` says */
 	bool handed;    /* out: another order goes on with it */
+	bool stuck_now; /* out: and was not before */
 } word;
 
 static err_t word_apply(db_t *db, void *ctx)
@@ -201,7 +239,7 @@ static err_t word_apply(db_t *db, void *ctx)
 	bool stays = w->again;
 	err_t err = ERR_OK;
 	w->tried = 0;
-	w->handed = false;
+	w->handed = w->stuck_now = false;
 	if (w->a)
 		err = k->apply(db, row->order_no, w->a, w->d->conf, now_ms);
 	if (err == ERR_OK && w->a && w->settling && w->a->outcome == k->settles)
@@ -212,7 +250,11 @@ static err_t word_apply(db_t *db, void *ctx)
 				db_u(row->order_no), db_u(row->state)),
 			&w->tried);
 		stays = w->tried > 0 && !w->handed;
+		w->stuck_now = stays && w->stuck && !row->stuck;
 	}
+	if (err == ERR_OK && w->stuck_now)
+		err = alert_stuck(db, finance_kind_name(row->kind), row->order_no,
+			states_shown(k->states, row->state), row->tries + 1, now_ms);
 	if (err == ERR_OK && stays)
 		err = check_add(db, row->kind, row->order_no, row->tries + (w->tried > 0), now_ms);
 	return err;
@@ -346,7 +388,7 @@ static err_t check_apply(
 			return err;
 	}
 	err_t err = apply_or_count(&w, said);
-	if (err == ERR_OK && w.tried && w.stuck && !w.handed && !row->stuck)
+	if (err == ERR_OK && w.stuck_now)
 		log_stuck(&w);
 	return err;
 }
@@ -412,5 +454,25 @@ err_t orders_take_due(const orders_desk *d, finance_kind kind, unsigned state, u
 	err_t err = transact(d, take_tx, &t);
 	if (err == ERR_OK)
 		*count = t.count;
+	return err;
+}
+
+err_t orders_push(db_t *db, finance_kind kind, uint64_t order_no, int64_t now_ms, bool *pushed)
+{
+	const kind_row *k = kind_find(kind);
+	orders_row row;
+	uint64_t changed = 0;
+	err_t err = orders_load(db, kind, order_no, &row);
+	*pushed = err == ERR_OK && to_be_checked(k, &row);
+	if (!*pushed)
+		return err;
+	err = db_exec(
+		db, k->push, DB_ARGS(db_i(now_ms), db_u(order_no), db_u(row.state)), &changed);
+	if (err != ERR_OK || changed == 0)
+		return err == ERR_OK ? ERR_DB_RETRY : err;
+	err = check_add(db, kind, order_no, 0, now_ms);
+	if (err == ERR_OK)
+		err = alert_stuck_clear(
+			db, finance_kind_name(kind), order_no, states_shown(k->states, row.state));
 	return err;
 }

@@ -80,6 +80,12 @@ err_t orders_check(const orders_desk *d, finance_kind kind, uint64_t order_no) M
 err_t orders_check_nth(
 	const orders_desk *d, finance_kind kind, uint64_t order_no, uint64_t nth) MUST_CHECK;
 
+/* Inside the caller's transaction, for a person: the order is due now, as if it had never been asked
+ * about; and should it get stuck again, somebody is told again. *pushed is false for one at its end.
+ * ERR_NOT_FOUND. */
+err_t orders_push(
+	db_t *db, finance_kind kind, uint64_t order_no, int64_t now_ms, bool *pushed) MUST_CHECK;
+
 /* Up to `limit` orders in `state` that are due, leased by moving their next_check_at to
  * lease_until_ms, so that no other sweep takes them. nos[limit], limit ≤ ORDERS_TAKE_MAX. */
 err_t orders_take_due(const orders_desk *d, finance_kind kind, unsigned state, unsigned limit,

@@ -3,6 +3,7 @@
  * server as one JSON array, which keeps the statements fixed and a batch one round trip. */
 #include "domain/outbox.h"
 
+#include "domain/alert.h"
 #include "domain/id_array.h"
 #include <stddef.h>
 #include <string.h>
@@ -153,5 +154,7 @@ err_t outbox_park(db_t *db, uint64_t id, const char *reason, int64_t now_ms)
 {
 	err_t err =
 		db_exec(db, SQL_OUTBOX_PARK, DB_ARGS(db_s(reason), db_i(now_ms), db_u(id)), NULL);
+	if (err == ERR_OK)
+		err = alert_parked(db, db_insert_id(db), "the outbox", reason, now_ms);
 	return err == ERR_OK ? outbox_delete(db, &id, 1) : err;
 }

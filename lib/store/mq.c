@@ -11,6 +11,7 @@
 #include "base/clk.h"
 #include "base/logger.h"
 #include "base/parse.h"
+#include "store/mq_headers.h"
 
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
@@ -40,6 +41,7 @@ enum { PENDING, CONFIRMED, RETURNED, REFUSED }; /* states of a published message
 struct delivery {
 	struct delivery *next;
 	uint64_t tag, deliveries;
+	char died_in[MQ_DIED_BYTES], died_of[MQ_DIED_BYTES];
 	size_t len;
 	char body[];
 };
@@ -250,32 +252,6 @@ static void on_return(mq_t *m, const amqp_basic_properties_t *p)
 	}
 }
 
-static uint64_t deliveries_of(const amqp_basic_properties_t *p)
-{
-	if (!(p->_flags & AMQP_BASIC_HEADERS_FLAG))
-		return 0;
-	for (int i = 0; i < p->headers.num_entries; i++) {
-		const amqp_table_entry_t *e = &p->headers.entries[i];
-
-		if (e->key.len != 16 || memcmp(e->key.bytes, "x-delivery-count", 16) != 0)
-			continue;
-		switch (e->value.kind) {
-		case AMQP_FIELD_KIND_I64:
-			return e->value.value.i64 < 0 ? 0 : (uint64_t)e->value.value.i64;
-		case AMQP_FIELD_KIND_I32:
-			return e->value.value.i32 < 0 ? 0 : (uint64_t)e->value.value.i32;
-		case AMQP_FIELD_KIND_I16:
-			return e->value.value.i16 < 0 ? 0 : (uint64_t)e->value.value.i16;
-		case AMQP_FIELD_KIND_I8:
-		case AMQP_FIELD_KIND_U8:
-			return e->value.value.u8;
-		default:
-			return 0;
-		}
-	}
-	return 0;
-}
-
 static void arrived(mq_t *m)
 {
 	if (m->arriving == ARRIVING_DELIVERY) {
@@ -300,8 +276,9 @@ static err_t on_header(mq_t *m, const amqp_frame_t *f)
 		m->partial = malloc(sizeof *m->partial + len + 1);
 		BUG_ON(!m->partial);
 		*m->partial = (struct delivery){
-			.tag = m->arriving_tag, .deliveries = deliveries_of(p), .len = len};
+			.tag = m->arriving_tag, .deliveries = mq_headers_deliveries(p), .len = len};
 		m->partial->body[len] = 0;
+		mq_headers_death(p, m->partial->died_in, m->partial->died_of);
 	}
 	if (len == 0)
 		arrived(m);
@@ -582,7 +559,8 @@ err_t mq_next(mq_t *m, int64_t timeout_ms, mq_in *in)
 	m->first = m->current->next;
 	if (!m->first)
 		m->last = &m->first;
-	*in = (mq_in){m->current->tag, m->current->body, m->current->len, m->current->deliveries};
+	*in = (mq_in){m->current->tag, m->current->body, m->current->len, m->current->deliveries,
+		m->current->died_in, m->current->died_of};
 	return ERR_OK;
 }
 

@@ -50,6 +50,8 @@ typedef struct {
 	const char *body; /* zero-terminated, valid until the next mq_next */
 	size_t len;
 	uint64_t deliveries; /* how often it was delivered before */
+	const char *died_in,
+		*died_of; /* of a dead-lettered one: which queue, and RabbitMQ's reason; else "" */
 } mq_in;
 err_t mq_consume(mq_t *m, const char *queue, uint16_t prefetch) MUST_CHECK;
 /* ERR_TIMEOUT when nothing came; ERR_MQ_UNAVAILABLE when the connection is gone. */

@@ -21,5 +21,5 @@ DELETE o FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT UNSIGNED PATH '$')) AS t
 STRAIGHT_JOIN outbox o ON o.id = t.id;
 
 -- name: outbox_park
-INSERT INTO parked (queue, reason, parked_at, body)
-SELECT CONCAT('outbox kind ', kind), ?, ?, payload FROM outbox WHERE id = ?;
+INSERT INTO parked (queue, kind, reason, parked_at, body)
+SELECT CONCAT('outbox kind ', kind), kind, ?, ?, payload FROM outbox WHERE id = ?;

@@ -6,7 +6,7 @@ UPDATE heartbeat SET beat = beat + 1, at_ms = ?
 WHERE one = 1 AND (? = 0 OR EXISTS (SELECT 1 FROM cell_epoch WHERE one = 1 AND epoch = ?));
 
 -- name: worker_park
-INSERT INTO parked (queue, reason, parked_at, body) VALUES (?, ?, ?, ?);
+INSERT INTO parked (queue, kind, reason, parked_at, body) VALUES (?, ?, ?, ?, ?);
 
 -- name: orders_payment_load
 SELECT payer, 0, state, tries, stuck, amount, expires_at FROM payment WHERE order_no = ?;

@@ -87,7 +87,7 @@ int orders_fresh(void **state)
 	cell_db_run(db, "DELETE FROM packet; DELETE FROM payment; DELETE FROM claim; "
 			"DELETE FROM transfer; DELETE FROM refund; DELETE FROM outbox; "
 			"DELETE FROM finance_event; DELETE FROM parked; DELETE FROM received; "
-			"DELETE FROM ledger; DELETE FROM account");
+			"DELETE FROM ledger; DELETE FROM account; DELETE FROM alert");
 	cell_db_run(db,
 		"INSERT INTO packet (packet_id, sender, kind, split, scope, state, count, "
 		"remaining_count, total, remaining, created_at, expires_at, seed_id, seed, nonce, "

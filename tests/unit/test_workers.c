@@ -1,7 +1,9 @@
 /* The pure parts of the workers: reading the outbox, routing, pauses, verdicts. */
 #include "domain/orders.h"
 #include "domain/states.h"
+#include "store/webhook.h"
 #include "tests/unit/unit.h"
+#include "workers/alert_text.h"
 #include "workers/consume.h"
 #include "workers/expand.h"
 #include "workers/outage.h"
@@ -184,6 +186,44 @@ static void a_check_waits_in_the_queue_of_its_delay(void **state)
 	expand_free(&x);
 }
 
+static void alerts_are_told_together_the_first_lines_and_how_many_more(void **state)
+{
+	(void)state;
+	static alert_row rows[4] = {{1, "one"}, {2, "two"}, {3, "three"}, {4, "four"}};
+	char text[200], small[80];
+	alert_text("A", rows, 1, 20, text, sizeof text);
+	assert_string_equal(text, "hongbao, cell A: 1 alert\n- one");
+	alert_text("A", rows, 4, 2, text, sizeof text);
+	assert_string_equal(text, "hongbao, cell A: 4 alerts\n- one\n- two\nand 2 more");
+	memset(rows[1].text, 'x', sizeof rows[1].text - 1);
+	alert_text("A", rows, 4, 20, small, sizeof small); /* what does not fit is counted */
+	assert_string_equal(small, "hongbao, cell A: 4 alerts\n- one\nand 3 more");
+}
+
+static void a_bots_message_is_signed_when_it_has_a_secret(void **state)
+{
+	(void)state;
+	static char body[WEBHOOK_BODY_BYTES];
+	webhook_target t = {.url = "http://x"};
+	assert_true(webhook_body(&t, "a \"b\"\n红", 1700000000, body) > 0);
+	assert_string_equal(
+		body, "{\"msg_type\":\"text\",\"content\":{\"text\":\"a \\\"b\\\"\\u000a红\"}}");
+	strcpy(t.secret, "SECRET");
+	assert_true(webhook_body(&t, "a", 1700000000, body) > 0);
+	assert_string_equal(body, "{\"timestamp\":\"1700000000\",\"sign\":\"9st/5TeJu7lS2mv/"
+				  "qJq3skcz1M5+oBrSVM/mQRjuq8Q=\","
+				  "\"msg_type\":\"text\",\"content\":{\"text\":\"a\"}}");
+}
+
+static void the_events_of_a_queue_are_known_by_its_name(void **state)
+{
+	(void)state;
+	assert_int_equal(queue_event_named("B.callback"), OUTBOX_CALLBACK);
+	assert_int_equal(queue_event_named("A.check"), OUTBOX_CHECK);
+	assert_int_equal(queue_event_named("A.parked"), 0);
+	assert_int_equal(queue_event_named("the outbox"), 0);
+}
+
 static void pauses_grow_to_a_bound_and_differ(void **state)
 {
 	(void)state;
@@ -275,6 +315,9 @@ int main(void)
 			claims_go_to_their_packets_cell_one_by_one_and_to_their_users_in_bulk),
 		cmocka_unit_test(routing_follows_the_owner_of_the_slot),
 		cmocka_unit_test(a_check_waits_in_the_queue_of_its_delay),
+		cmocka_unit_test(alerts_are_told_together_the_first_lines_and_how_many_more),
+		cmocka_unit_test(a_bots_message_is_signed_when_it_has_a_secret),
+		cmocka_unit_test(the_events_of_a_queue_are_known_by_its_name),
 		cmocka_unit_test(pauses_grow_to_a_bound_and_differ),
 		cmocka_unit_test(outages_are_held_and_faults_are_parked),
 		cmocka_unit_test(finances_word_is_judged_by_amount_and_state),

@@ -2,13 +2,16 @@ check_PROGRAMS += tests/unit/test_workers
 tests_unit_test_workers_SOURCES = tests/unit/test_workers.c $(HB_WORKER_PARTS)
 tests_unit_test_workers_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 
-SERVER_TESTS += tests/unit/test_orders tests/unit/test_settling tests/unit/test_relay tests/unit/test_relay_full tests/unit/test_packet
+SERVER_TESTS += tests/unit/test_orders tests/unit/test_settling tests/unit/test_alerts tests/unit/test_relay tests/unit/test_relay_full tests/unit/test_packet
 CELL_DB_SOURCES = tests/unit/cell_db.c tests/unit/cell_db.h $(SERVER_TEST_SOURCES)
 CELL_DB_CPPFLAGS = $(AM_CPPFLAGS) -DHB_SRCDIR='"$(abs_top_srcdir)"'
 ORDERS_FIXTURE = tests/unit/orders_fixture.c tests/unit/orders_fixture.h $(CELL_DB_SOURCES)
 tests_unit_test_orders_SOURCES = tests/unit/test_orders.c $(ORDERS_FIXTURE)
 tests_unit_test_orders_CPPFLAGS = $(CELL_DB_CPPFLAGS)
 tests_unit_test_orders_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
+tests_unit_test_alerts_SOURCES = tests/unit/test_alerts.c $(ORDERS_FIXTURE)
+tests_unit_test_alerts_CPPFLAGS = $(CELL_DB_CPPFLAGS)
+tests_unit_test_alerts_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 tests_unit_test_settling_SOURCES = tests/unit/test_settling.c $(ORDERS_FIXTURE)
 tests_unit_test_settling_CPPFLAGS = $(CELL_DB_CPPFLAGS)
 tests_unit_test_settling_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
