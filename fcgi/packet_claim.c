@@ -60,28 +60,25 @@ static err_t relations_of(app_call_t *c, const char *grant, unsigned *relations)
 	return e;
 }
 
-/* A claim that was just made has no transfer yet. */
-static err_t transfer_state(app_call_t *c, claim_result *result, const char **state)
+/* A claim that was just made has no transfer yet; one whose transfer has ended needs no question. */
+static err_t transfer_ask(app_call_t *c, claim_result *result)
 {
 	db_t *db;
 
-	*state = result->transfer_done ? "done" : "pending";
-	if (result->outcome != CLAIM_ALREADY || result->transfer_done)
+	if (result->outcome != CLAIM_ALREADY || result->transfer != TRANSFER_END_PENDING)
 		return ERR_OK;
 	http_may_wait();
 	err_t e = db_pool_take(c->app->db, &db);
 	if (e != ERR_OK)
 		return e;
-	e = views_transfer_state(db, result->row.claim_no, state);
+	e = views_transfer_end(db, result->row.claim_no, &result->transfer);
 	db_pool_give(c->app->db, &db);
-	result->transfer_done = e == ERR_OK && strcmp(*state, "done") == 0;
 	return e;
 }
 
 static err_t claim_answer(app_call_t *c, claim_result *result)
 {
-	const char *state;
-	const err_t e = transfer_state(c, result, &state);
+	const err_t e = transfer_ask(c, result);
 
 	if (e != ERR_OK)
 		return e;
@@ -89,7 +86,7 @@ static err_t claim_answer(app_call_t *c, claim_result *result)
 	jw_obj(w, NULL);
 	jw_str(w, "outcome", outcome_name[result->outcome]);
 	if (result->outcome == CLAIM_CLAIMED || result->outcome == CLAIM_ALREADY)
-		views_claim(w, "claim", &result->row, state);
+		views_claim(w, "claim", &result->row, result->transfer);
 	else
 		jw_null(w, "claim");
 	jw_i64(w, "remaining_count", result->remaining_count);
@@ -109,14 +106,14 @@ static err_t claim_first_answer(app_call_t *c, claim_result *result)
 	return e;
 }
 
-/* From memory; whether the transfer is done may still have to be asked. */
+/* From memory; where the money is may still have to be asked. */
 static err_t claim_late_answer(app_call_t *c, claim_result *result)
 {
-	const bool knew = result->transfer_done;
+	const transfer_end knew = result->transfer;
 	const err_t e = claim_answer(c, result);
 
-	if (e == ERR_OK && result->transfer_done && !knew)
-		claim_transfer_done(c->app->claims, c->number, c->uid);
+	if (e == ERR_OK && result->transfer != knew)
+		claim_transfer_end(c->app->claims, c->number, c->uid, result->transfer);
 	return e;
 }
 

@@ -10,7 +10,7 @@ typedef struct {
 	packet_row packet;
 	bool claimed;
 	claim_row claim;
-	const char *transfer_state;
+	transfer_end transfer;
 } cover_data;
 
 static err_t cover_read(app_call_t *c, db_t *db, cover_data *out)
@@ -22,7 +22,7 @@ static err_t cover_read(app_call_t *c, db_t *db, cover_data *out)
 	out->claimed = e == ERR_OK;
 	if (!out->claimed)
 		return e == ERR_NOT_FOUND ? ERR_OK : e;
-	return views_transfer_state(db, out->claim.claim_no, &out->transfer_state);
+	return views_transfer_end(db, out->claim.claim_no, &out->transfer);
 }
 
 err_t handle_packet_cover(app_call_t *c)
@@ -47,7 +47,7 @@ err_t handle_packet_cover(app_call_t *c)
 	jw_id(w, "uid", d.packet.sender);
 	jw_obj_end(w);
 	if (d.claimed)
-		views_claim(w, "my_claim", &d.claim, d.transfer_state);
+		views_claim(w, "my_claim", &d.claim, d.transfer);
 	else
 		jw_null(w, "my_claim");
 	if (d.packet.state == STATES_PACKET_UNPAID)

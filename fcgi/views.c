@@ -2,7 +2,6 @@
  * one place keeps their shapes, and the rule of who may look inside, the same everywhere. */
 #include "fcgi/views.h"
 #include "domain/states.h"
-#include "domain/transfer.h"
 
 void views_packet(jw_t *w, const char *key, const packet_row *p, int64_t now_ms, unsigned flags)
 {
@@ -27,25 +26,27 @@ void views_packet(jw_t *w, const char *key, const packet_row *p, int64_t now_ms,
 	jw_obj_end(w);
 }
 
-void views_claim(jw_t *w, const char *key, const claim_row *c, const char *transfer_state)
+void views_claim(jw_t *w, const char *key, const claim_row *c, transfer_end end)
 {
 	jw_obj(w, key);
 	jw_id(w, "claim_no", c->claim_no);
 	jw_money(w, "amount", c->amount_fen);
 	jw_i64(w, "index", c->index);
 	jw_time(w, "claimed_at", c->claimed_at_ms);
-	jw_str(w, "transfer_state", transfer_state);
+	jw_str(w, "transfer_state", transfer_end_name(end));
 	jw_obj_end(w);
 }
 
-err_t views_transfer_state(db_t *db, uint64_t claim_no, const char **out)
+err_t views_transfer_end(db_t *db, uint64_t claim_no, transfer_end *out)
 {
+	transfer_kind kind;
 	unsigned state;
-	const err_t e = transfer_state(db, claim_no, &state);
-	if (e != ERR_OK && e != ERR_NOT_FOUND)
-		return e;
-	*out = e == ERR_OK && state == STATES_TRANSFER_DONE ? "done" : "pending";
-	return ERR_OK;
+	const err_t e = transfer_state(db, claim_no, &kind, &state);
+	if (e == ERR_OK)
+		*out = transfer_end_of(kind, state);
+	else if (e == ERR_NOT_FOUND)
+		*out = TRANSFER_END_PENDING;
+	return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
 err_t views_cover(app_call_t *c, db_t *db, packet_row *out)

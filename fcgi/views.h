@@ -5,15 +5,15 @@
 
 #include "domain/claim.h"
 #include "domain/packet.h"
+#include "domain/transfer.h"
 #include "fcgi/app.h"
 
 enum { VIEWS_COUNTS = 1 }; /* with remaining_count and claimed_count */
 
 void views_packet(jw_t *w, const char *key, const packet_row *p, int64_t now_ms, unsigned flags);
-/* `transfer_state`: "pending", "done" or "wallet". */
-void views_claim(jw_t *w, const char *key, const claim_row *c, const char *transfer_state);
-/* How far the money of a claim is; "pending" while there is no transfer row. Static storage. */
-err_t views_transfer_state(db_t *db, uint64_t claim_no, const char **out) MUST_CHECK;
+void views_claim(jw_t *w, const char *key, const claim_row *c, transfer_end end);
+/* How far the money of a claim is; pending while there is no transfer row. */
+err_t views_transfer_end(db_t *db, uint64_t claim_no, transfer_end *out) MUST_CHECK;
 
 /* Loads the packet of the path for somebody who may see its cover: the sender always, others once
  * it has been open. ERR_NOT_FOUND. */

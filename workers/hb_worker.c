@@ -22,7 +22,9 @@ enum { THREADS_MAX = 64 };
 	}
 static const role_row roles[] = {
 	LOOP(relay, false, "publishes the outbox to RabbitMQ"),
-	CONSUMER(transfer, TRANSFER, true, "pays claims through finance"),
+	CONSUMER(transfer, TRANSFER, true, "pays claims: through finance, or by a credit"),
+	CONSUMER(credit, CREDIT, false, "credits claims to the wallets of this cell"),
+	CONSUMER(credited, CREDITED, false, "ends the credits that other cells have answered"),
 	CONSUMER(refund, REFUND, true, "gives refunds to finance"),
 	CONSUMER(callback, CALLBACK, false, "applies what finance called back"),
 	CONSUMER(check, CHECK, true, "asks finance about orders that have waited"),

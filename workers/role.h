@@ -46,6 +46,8 @@ err_t transfer_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t refund_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t callback_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t check_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
+err_t credit_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
+err_t credited_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t inbox_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 
 /* A transaction with the configured number of tries. */

@@ -1,11 +1,12 @@
 /* The last of the three mechanisms that push orders, and alone enough. Every round walks over the
- * expired packets, then over each kind of order that is due. Orders are leased in batches by moving
+ * expired packets, the credits that nobody has answered, then over each kind of order that is due. Orders are leased in batches by moving
  * their next_check_at, so several sweeps share the work and one that dies gives it back; packets
  * need no lease, for their row lock is all that an expiry takes. */
 #include "base/clk.h"
 #include "base/life.h"
 #include "base/logger.h"
 #include "base/metrics.h"
+#include "domain/credit.h"
 #include "domain/refund.h"
 #include "domain/states.h"
 #include "workers/outage.h"
@@ -16,7 +17,7 @@ enum {
 	GROUP_PACKETS = 32,     /* expired in one transaction */
 	UNAVAILABLE_IN_ROW = 3, /* then finance is left alone until the next round */
 };
-enum { SWEPT_PACKET, SWEPT_PAYMENT, SWEPT_TRANSFER, SWEPT_REFUND };
+enum { SWEPT_PACKET, SWEPT_PAYMENT, SWEPT_TRANSFER, SWEPT_REFUND, SWEPT_CREDIT };
 
 typedef struct {
 	worker_t *w;
@@ -149,9 +150,36 @@ static err_t sweep_orders(sweep *s, unsigned due)
 	return err;
 }
 
+typedef struct {
+	const conf_t *conf;
+	unsigned limit, count;
+} crediting;
+
+static err_t credit_tx(db_t *db, void *ctx)
+{
+	crediting *c = ctx;
+	return credit_again(db, c->conf, c->limit, clk_wall_ms(), &c->count);
+}
+
+/* Credits that were not answered are asked for again; no lease, for nobody is waited for. */
+static err_t sweep_credits(sweep *s)
+{
+	crediting c = {.conf = s->w->p->conf,
+		.limit = s->batch < CREDIT_AGAIN_MAX ? s->batch : CREDIT_AGAIN_MAX};
+	err_t err;
+	do {
+		err = role_transact(s->w, credit_tx, &c);
+		if (err == ERR_OK)
+			metrics_add(METRICS_SWEPT, SWEPT_CREDIT, c.count);
+	} while (err == ERR_OK && c.count == c.limit && !life_stopping());
+	return err;
+}
+
 static err_t sweep_round(sweep *s)
 {
-	err_t first = sweep_packets(s);
+	err_t first = sweep_packets(s), credits = sweep_credits(s);
+	if (first == ERR_OK)
+		first = credits;
 	bool orders = conf_b(s->w->p->conf, CONF_ORDER_BY_SWEEP);
 	for (unsigned i = 0; orders && i < sizeof dues / sizeof *dues && !life_stopping(); i++) {
 		err_t err = sweep_orders(s, i);

@@ -1,34 +1,43 @@
-/* The message is acknowledged once the transfer's row is there and finance was asked a first time:
- * from then on the row itself makes callback, check and sweep push it, so an outage of finance does
- * not pile up messages. */
+/* The message is acknowledged once the transfer's row is there and, for one that finance makes, finance
+ * was asked a first time: from then on the row itself makes callback, check and sweep push it, so an
+ * outage of finance does not pile up messages. A credit needs no more than its row and the event that
+ * was written with it. */
 #include "domain/transfer.h"
 #include "base/clk.h"
 #include "base/logger.h"
+#include "domain/credit.h"
+#include "domain/packet.h"
 #include "workers/role.h"
 
 typedef struct {
-	const outbox_event *event;
+	transfer_claim claim;
+	unsigned payee_cell;
 	int64_t now_ms, next_check_at_ms;
 } adding;
 
 static err_t add_tx(db_t *db, void *ctx)
 {
 	const adding *a = ctx;
-	transfer_claim c = {.claim_no = a->event->no,
-		.packet_id = a->event->packet_id,
-		.uid = a->event->uid,
-		.amount_fen = a->event->amount_fen};
-	return transfer_add(db, &c, a->now_ms, a->next_check_at_ms);
+	bool made;
+	if (a->claim.kind == TRANSFER_CREDIT)
+		return credit_begin(db, &a->claim, a->payee_cell, a->now_ms, a->next_check_at_ms);
+	return transfer_add(db, &a->claim, a->now_ms, a->next_check_at_ms, &made);
 }
 
 static err_t handle_one(worker_t *w, const outbox_event *event)
 {
 	int64_t now_ms = clk_wall_ms();
-	adding a = {.event = event,
+	bool credit = event->packet_kind == PACKET_B2C;
+	adding a = {.claim = {.claim_no = event->no,
+			    .packet_id = event->packet_id,
+			    .uid = event->uid,
+			    .amount_fen = event->amount_fen,
+			    .kind = credit ? TRANSFER_CREDIT : TRANSFER_FINANCE},
+		.payee_cell = topology_cell_of_slot(w->p->topo, numbers_slot(event->uid))->number,
 		.now_ms = now_ms,
 		.next_check_at_ms = now_ms + orders_wait_ms(w->p->conf, 0)};
 	err_t err = role_transact(w, add_tx, &a);
-	return err == ERR_OK ? role_submit(w, FINANCE_TRANSFER, event->no) : err;
+	return err == ERR_OK && !credit ? role_submit(w, FINANCE_TRANSFER, event->no) : err;
 }
 
 err_t transfer_handle(worker_t *w, const outbox_events *events)

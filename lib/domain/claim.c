@@ -268,9 +268,9 @@ void claim_learn(claim_service_t *s, uint64_t packet_id, const claim_result *r)
 		LOG(DEBUG, "claim.not_learned", {"packet_id", LOG_U(packet_id)});
 }
 
-void claim_transfer_done(claim_service_t *s, uint64_t packet_id, uint64_t uid)
+void claim_transfer_end(claim_service_t *s, uint64_t packet_id, uint64_t uid, transfer_end end)
 {
-	settled_transfer_done(s->settled, packet_id, uid);
+	settled_transfer_end(s->settled, packet_id, uid, end);
 }
 
 bool claim_defers(const claim_service_t *s)

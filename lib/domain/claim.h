@@ -7,6 +7,7 @@
 #include "domain/numbers.h"
 #include "domain/program.h"
 #include "domain/shares.h"
+#include "domain/transfer.h"
 #include "store/cache.h"
 #include "store/db.h"
 
@@ -32,7 +33,7 @@ typedef struct {
 	claim_outcome outcome;
 	claim_row row; /* with CLAIMED and ALREADY */
 	uint32_t remaining_count;
-	bool transfer_done; /* with ALREADY: known without asking; false says nothing */
+	transfer_end transfer; /* with ALREADY: known without asking; pending says nothing */
 } claim_result;
 
 /* A claim that waits for its answer. Its memory is the caller's until `done` is called. */
@@ -74,8 +75,8 @@ bool claim_known(claim_service_t *s, uint64_t packet_id, uint64_t uid, claim_res
 /* To be told of each result that was not claim_known: learns packets that are settled now (one query
  * by the first who comes too late). Failures cost only speed. */
 void claim_learn(claim_service_t *s, uint64_t packet_id, const claim_result *r);
-/* The transfer of a claim_known claim has been seen done. */
-void claim_transfer_done(claim_service_t *s, uint64_t packet_id, uint64_t uid);
+/* The transfer of a claim_known claim has been seen at its end. */
+void claim_transfer_end(claim_service_t *s, uint64_t packet_id, uint64_t uid, transfer_end end);
 
 /* The same in two halves, so that no thread waits in between: after ERR_OK the ticket's `done` is
  * called, and then claim_collect says what became of it. Any other error is the answer. Only where

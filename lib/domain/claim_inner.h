@@ -12,7 +12,7 @@ typedef struct {
 	bool found, was_open;
 	bool claims_known; /* `holder` of its seats is what the table says */
 	bool refuses;      /* somebody gets no share, unless they have one already */
-	packet_row row; /* as locked; without its texts */
+	packet_row row;    /* as locked; without its texts */
 	uint32_t left;
 	int64_t left_fen;
 	unsigned fresh; /* claims that this batch makes */

@@ -10,3 +10,4 @@ lib_libhbdomain_a_SOURCES = \
 lib_libhbdomain_a_SOURCES += \
 	lib/domain/recon.c lib/domain/recon.h lib/domain/recon.def lib/domain/recon_inner.h lib/domain/recon_c2c.c lib/domain/recon_b2c.c \
 	lib/domain/recon_live.c lib/domain/recon_live.h lib/domain/recon_pile.c lib/domain/recon_pile.h lib/domain/statement.c lib/domain/statement.h
+lib_libhbdomain_a_SOURCES += lib/domain/credit.c lib/domain/credit.h

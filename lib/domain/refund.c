@@ -34,7 +34,7 @@ typedef struct {
 	bool found;
 	unsigned state;
 	packet_kind kind;
-	uint64_t sender;
+	uint64_t sender, campaign;
 	int64_t remaining_fen, expires_at_ms;
 } packet_rest;
 
@@ -51,6 +51,7 @@ static err_t lock_packet(db_t *db, uint64_t packet_id, packet_rest *out)
 		out->sender = db_rows_u(r, 2);
 		out->remaining_fen = db_rows_i(r, 3);
 		out->expires_at_ms = db_rows_i(r, 4);
+		out->campaign = db_rows_u(r, 5);
 	}
 	db_rows_free(&r);
 	return ERR_OK;
@@ -130,10 +131,43 @@ err_t refund_make(db_t *db, const refund_order *r)
 	return err == ERR_DB_DUPLICATE ? ERR_DB_RETRY : err;
 }
 
+/* What nobody claimed of a b2c packet never left our books, so finance has no part in it. */
+static err_t return_to_campaign(db_t *db, const refund_expiry *x, const packet_rest *p)
+{
+	bool changed;
+	err_t err = ledger_book(db, LEDGER_BY_PACKET_EXPIRED, x->packet_id, p->campaign,
+		p->campaign, p->remaining_fen, x->now_ms, &changed);
+	if (err != ERR_OK)
+		return err;
+	return states_change(db, STATES_PACKET, x->packet_id, STATES_PACKET_OPEN,
+		STATES_PACKET_CLOSED, STATES_BY_EXPIRE, x->now_ms, p->expires_at_ms, &changed);
+}
+
+static err_t refund_to_sender(db_t *db, const refund_expiry *x, const packet_rest *p)
+{
+	payment_row payment;
+	bool changed;
+	err_t err = payment_of_packet(db, x->packet_id, &payment);
+	if (err != ERR_OK)
+		return err;
+	const refund_order r = {.reason = REFUND_EXPIRED,
+		.refund_no = x->refund_no,
+		.packet_id = x->packet_id,
+		.payment_no = payment.order_no,
+		.payee = p->sender,
+		.amount_fen = p->remaining_fen,
+		.now_ms = x->now_ms,
+		.next_check_at_ms = x->next_check_at_ms};
+	err = add_refund(db, &r);
+	if (err != ERR_OK)
+		return err;
+	return states_change(db, STATES_PACKET, x->packet_id, STATES_PACKET_OPEN,
+		STATES_PACKET_REFUNDING, STATES_BY_EXPIRE, x->now_ms, p->expires_at_ms, &changed);
+}
+
 err_t refund_expire_packet(db_t *db, const refund_expiry *x, bool *expired)
 {
 	packet_rest p;
-	bool changed;
 	err_t err = lock_packet(db, x->packet_id, &p);
 	if (err != ERR_OK)
 		return err;
@@ -141,27 +175,12 @@ err_t refund_expire_packet(db_t *db, const refund_expiry *x, bool *expired)
 		*expired = false;
 		return ERR_OK;
 	}
-	if (p.kind != PACKET_C2C || p.remaining_fen <= 0) {
+	if (p.remaining_fen <= 0) {
 		LOG(ERROR, "refund.impossible", {"packet_id", LOG_U(x->packet_id)},
 			{"remaining_fen", LOG_I(p.remaining_fen)});
 		return ERR_INTERNAL;
 	}
-	payment_row payment;
-	err = payment_of_packet(db, x->packet_id, &payment);
-	refund_order r = {.reason = REFUND_EXPIRED,
-		.refund_no = x->refund_no,
-		.packet_id = x->packet_id,
-		.payment_no = payment.order_no,
-		.payee = p.sender,
-		.amount_fen = p.remaining_fen,
-		.now_ms = x->now_ms,
-		.next_check_at_ms = x->next_check_at_ms};
-	if (err == ERR_OK)
-		err = add_refund(db, &r);
-	if (err == ERR_OK)
-		err = states_change(db, STATES_PACKET, x->packet_id, STATES_PACKET_OPEN,
-			STATES_PACKET_REFUNDING, STATES_BY_EXPIRE, x->now_ms, p.expires_at_ms,
-			&changed);
+	err = p.kind == PACKET_B2C ? return_to_campaign(db, x, &p) : refund_to_sender(db, x, &p);
 	if (err == ERR_OK)
 		*expired = true;
 	return err;

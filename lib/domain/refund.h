@@ -1,4 +1,5 @@
-/* refund: the order that gives the unclaimed rest of a packet back through finance.
+/* refund: the order that gives the unclaimed rest of a packet back through finance; of a b2c packet it
+ * goes back to the campaign.
  *
  * A packet that expires keeps its `remaining` and `remaining_count`: from then on they say what was
  * never claimed, so that for every packet claims + refunds = total can be checked from the rows
@@ -36,7 +37,8 @@ typedef struct {
 } refund_expiry;
 
 /* Inside the caller's transaction: an open packet whose time is over goes to `refunding`, with one
- * refund order of what remains (reason expired) and its outbox event. *expired is false when there
+ * refund order of what remains (reason expired) and its outbox event; a b2c packet goes to `closed`, and
+ * what remains is booked back to its campaign. *expired is false when there
  * was nothing to do or the packet is locked by a claim or another sweep: come again later. */
 err_t refund_expire_packet(db_t *db, const refund_expiry *x, bool *expired) MUST_CHECK;
 

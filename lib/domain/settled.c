@@ -117,7 +117,7 @@ static void answer(entry *e, uint64_t uid, claim_result *out)
 	if (!c)
 		return;
 	out->outcome = CLAIM_ALREADY;
-	out->transfer_done = c->transfer_done;
+	out->transfer = c->transfer;
 	out->row = (claim_row){.packet_id = e->packet_id,
 		.uid = uid,
 		.claim_no = c->claim_no,
@@ -171,7 +171,7 @@ void settled_put(settled_t *s, uint64_t packet_id, claim_outcome others, uint32_
 	pthread_mutex_unlock(&h->lock);
 }
 
-void settled_transfer_done(settled_t *s, uint64_t packet_id, uint64_t uid)
+void settled_transfer_end(settled_t *s, uint64_t packet_id, uint64_t uid, transfer_end end)
 {
 	shard *h = shard_of(s, packet_id);
 
@@ -179,7 +179,7 @@ void settled_transfer_done(settled_t *s, uint64_t packet_id, uint64_t uid)
 	entry *e = entry_find(h, packet_id);
 	settled_claim *c = e ? claim_of(e, uid) : NULL;
 	if (c)
-		c->transfer_done = true;
+		c->transfer = end;
 	pthread_mutex_unlock(&h->lock);
 }
 
@@ -240,7 +240,8 @@ static err_t claims_read(db_t *db, uint64_t packet_id, settled_claim **claims, u
 			.claim_no = db_rows_u(r, 2),
 			.amount_fen = db_rows_i(r, 3),
 			.claimed_at_ms = db_rows_i(r, 4),
-			.transfer_done = db_rows_i(r, 5) != 0};
+			.transfer = transfer_end_of(
+				(transfer_kind)db_rows_u(r, 5), (unsigned)db_rows_u(r, 6))};
 	db_rows_free(&r);
 	*claims = c;
 	*count = n;

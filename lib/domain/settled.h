@@ -4,8 +4,8 @@
  *
  * Never wrong, because only final states are kept, read from committed rows (which AFTER_SYNC put on two
  * servers) before the claims are: nothing that a failover, a refund, another process or a restart does can
- * change them. A new epoch is a new process with an empty memory. What may still change, whether a
- * claim's transfer is done, is kept only once it is done.
+ * change them. A new epoch is a new process with an empty memory. What may still change, where a
+ * claim's money is, is kept only once it is at its end.
  *
  * Bounded: SETTLED_PACKET_BYTES per packet and SETTLED_CLAIM_BYTES per claim; least recently used first
  * out. Threads: all safe. */
@@ -20,7 +20,7 @@ typedef struct {
 	uint64_t uid, claim_no;
 	int64_t amount_fen, claimed_at_ms;
 	uint32_t index;
-	bool transfer_done;
+	transfer_end transfer;
 } settled_claim;
 
 typedef struct settled settled_t;
@@ -36,8 +36,8 @@ void settled_put(settled_t *s, uint64_t packet_id, claim_outcome others, uint32_
 /* Reads the packet and, when it is settled, its claims, and keeps them. One thread at a time reads a
  * packet; others return at once. */
 err_t settled_load(settled_t *s, db_pool_t *db, uint64_t packet_id) MUST_CHECK;
-/* The transfer of this user's claim has been seen done. */
-void settled_transfer_done(settled_t *s, uint64_t packet_id, uint64_t uid);
+/* The transfer of this user's claim has been seen at its end. */
+void settled_transfer_end(settled_t *s, uint64_t packet_id, uint64_t uid, transfer_end end);
 size_t settled_bytes(settled_t *s);
 
 #endif

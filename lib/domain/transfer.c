@@ -4,27 +4,35 @@
 
 #include "base/logger.h"
 #include "domain/check.h"
+#include "domain/credit.h"
 #include "domain/ledger.h"
-#include "domain/outbox.h"
+#include "domain/packet.h"
 #include "domain/payment.h"
 #include "domain/refund.h"
 #include <string.h>
 
-err_t transfer_add(db_t *db, const transfer_claim *c, int64_t now_ms, int64_t next_check_at_ms)
+/* By the stored number of the transfer's kind. */
+static const packet_kind packet_kinds[] = {
+	[TRANSFER_FINANCE] = PACKET_C2C, [TRANSFER_CREDIT] = PACKET_B2C};
+
+err_t transfer_add(
+	db_t *db, const transfer_claim *c, int64_t now_ms, int64_t next_check_at_ms, bool *made)
 {
-	uint64_t made = 0;
+	uint64_t rows = 0;
 	err_t err = db_exec(db, SQL_TRANSFER_ADD,
-		DB_ARGS(db_u(TRANSFER_FINANCE), db_u(STATES_TRANSFER_PENDING),
-			db_i(next_check_at_ms), db_i(now_ms), db_i(now_ms), db_u(c->packet_id),
-			db_u(c->uid), db_u(c->claim_no), db_i(c->amount_fen)),
-		&made);
+		DB_ARGS(db_u(c->kind), db_u(STATES_TRANSFER_PENDING), db_i(next_check_at_ms),
+			db_i(now_ms), db_i(now_ms), db_u(c->packet_id), db_u(c->uid),
+			db_u(c->claim_no), db_i(c->amount_fen), db_u(packet_kinds[c->kind])),
+		&rows);
+	*made = err == ERR_OK && rows == 1;
 	if (err == ERR_OK)
-		return made == 1 ? ERR_OK : ERR_ORDER_CONFLICT;
+		return rows == 1 ? ERR_OK : ERR_ORDER_CONFLICT;
 	if (err != ERR_DB_DUPLICATE)
 		return err;
 	db_rows_t *same;
 	err = db_select(db, SQL_TRANSFER_SAME,
-		DB_ARGS(db_u(c->claim_no), db_u(c->packet_id), db_u(c->uid), db_i(c->amount_fen)),
+		DB_ARGS(db_u(c->claim_no), db_u(c->packet_id), db_u(c->uid), db_i(c->amount_fen),
+			db_u(c->kind)),
 		&same);
 	if (err != ERR_OK)
 		return err;
@@ -82,23 +90,6 @@ err_t transfer_apply(db_t *db, uint64_t order_no, const finance_answer *a, int64
 	return check_add(db, FINANCE_TRANSFER, order_no, 0, now_ms);
 }
 
-static err_t credit_event(
-	db_t *db, uint64_t claim_no, uint64_t uid, int64_t amount_fen, int64_t now_ms)
-{
-	char payload[128];
-	jw_t w;
-	jw_start_fixed(&w, payload, sizeof payload);
-	jw_arr(&w, NULL);
-	jw_obj(&w, NULL);
-	jw_i64(&w, "no", (int64_t)claim_no);
-	jw_i64(&w, "u", (int64_t)uid);
-	jw_i64(&w, "a", amount_fen);
-	jw_obj_end(&w);
-	jw_arr_end(&w);
-	size_t n = jw_end(&w);
-	return outbox_add(db, OUTBOX_CREDIT, claim_no, now_ms, payload, n);
-}
-
 static err_t return_to_sender(db_t *db, const orders_settling *s, const transfer_row *t)
 {
 	payment_row payment;
@@ -147,16 +138,38 @@ err_t transfer_settle(db_t *db, const orders_settling *s, bool *handed)
 	return *handed ? return_to_sender(db, s, &t) : give_to_wallet(db, s, &t);
 }
 
-err_t transfer_state(db_t *db, uint64_t order_no, unsigned *state)
+err_t transfer_state(db_t *db, uint64_t order_no, transfer_kind *kind, unsigned *state)
 {
 	db_rows_t *r;
 	err_t err = db_select(db, SQL_TRANSFER_STATE, DB_ARGS(db_u(order_no)), &r);
 	if (err != ERR_OK)
 		return err;
-	if (db_rows_next(r))
+	if (db_rows_next(r)) {
 		*state = (unsigned)db_rows_u(r, 0);
-	else
+		*kind = (transfer_kind)db_rows_u(r, 1);
+	} else {
 		err = ERR_NOT_FOUND;
+	}
 	db_rows_free(&r);
 	return err;
+}
+
+transfer_end transfer_end_of(transfer_kind kind, unsigned state)
+{
+	switch (state) {
+	case STATES_TRANSFER_DONE:
+		return kind == TRANSFER_CREDIT ? TRANSFER_END_WALLET : TRANSFER_END_DONE;
+	case STATES_TRANSFER_WALLET:
+		return TRANSFER_END_WALLET;
+	case STATES_TRANSFER_RETURNED:
+		return TRANSFER_END_RETURNED;
+	default:
+		return TRANSFER_END_PENDING;
+	}
+}
+
+const char *transfer_end_name(transfer_end e)
+{
+	static const char *const name[] = {"pending", "done", "wallet", "returned"};
+	return name[e];
 }

@@ -7,7 +7,7 @@ WHERE state = ? AND expires_at <= ? AND expires_at >= ? AND (expires_at > ? OR p
 ORDER BY expires_at, packet_id LIMIT ?;
 
 -- name: refund_lock_packet
-SELECT state, kind, sender, remaining, expires_at FROM packet WHERE packet_id = ? FOR UPDATE SKIP LOCKED;
+SELECT state, kind, sender, remaining, expires_at, campaign FROM packet WHERE packet_id = ? FOR UPDATE SKIP LOCKED;
 
 -- name: refund_packet_expiry
 SELECT expires_at FROM packet WHERE packet_id = ?;

@@ -109,13 +109,17 @@ err_t transact(db_tx_fn fn, void *ctx)
 
 err_t add_transfer(db_t *d, void *ctx)
 {
-	return transfer_add(d, ctx, 1000, 2000);
+	bool made;
+	return transfer_add(d, ctx, 1000, 2000, &made);
 }
 
 transfer_claim the_claim(void)
 {
-	return (transfer_claim){
-		.claim_no = CLAIM, .packet_id = PACKET, .uid = 6002, .amount_fen = 30};
+	return (transfer_claim){.claim_no = CLAIM,
+		.packet_id = PACKET,
+		.uid = 6002,
+		.amount_fen = 30,
+		.kind = TRANSFER_FINANCE};
 }
 
 void make_transfer(void)

@@ -13,11 +13,12 @@
 static void a_transfer_is_made_once_and_only_from_its_claim(void **state)
 {
 	(void)state;
-	transfer_claim wrong[3] = {the_claim(), the_claim(), the_claim()};
+	transfer_claim wrong[4] = {the_claim(), the_claim(), the_claim(), the_claim()};
 	wrong[0].amount_fen = 31;
 	wrong[1].uid = 6003;
 	wrong[2].claim_no++;
-	for (unsigned i = 0; i < 3; i++)
+	wrong[3].kind = TRANSFER_CREDIT;
+	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(transact(add_transfer, &wrong[i]), ERR_ORDER_CONFLICT);
 	assert_int_equal(cell_db_number(db, "SELECT COUNT(*) FROM transfer"), 0);
 	make_transfer();
@@ -33,16 +34,17 @@ static void a_transfer_is_made_once_and_only_from_its_claim(void **state)
 static void a_transfer_is_sent_until_finance_has_spoken(void **state)
 {
 	unsigned at;
+	transfer_kind kind;
 	(void)state;
 	make_transfer();
 	fin.err = ERR_FINANCE_UNAVAILABLE;
 	assert_int_equal(orders_submit(&desk, FINANCE_TRANSFER, CLAIM), ERR_FINANCE_UNAVAILABLE);
-	assert_int_equal(transfer_state(db, CLAIM, &at), ERR_OK);
+	assert_int_equal(transfer_state(db, CLAIM, &kind, &at), ERR_OK);
 	assert_int_equal(at, STATES_TRANSFER_PENDING);
 	fin.err = ERR_OK;
 	fin.submit = FINANCE_DONE;
 	assert_int_equal(orders_submit(&desk, FINANCE_TRANSFER, CLAIM), ERR_OK);
-	assert_int_equal(transfer_state(db, CLAIM, &at), ERR_OK);
+	assert_int_equal(transfer_state(db, CLAIM, &kind, &at), ERR_OK);
 	assert_int_equal(at, STATES_TRANSFER_DONE);
 	assert_int_equal(fin.last.uid, 6002);
 	assert_int_equal(fin.last.amount_fen, 30);

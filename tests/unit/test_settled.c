@@ -48,7 +48,7 @@ static void claimers_get_their_claim_and_others_what_the_packet_says(void **stat
 		assert_int_equal(r.row.amount_fen, want.amount_fen);
 		assert_int_equal(r.row.claimed_at_ms, want.claimed_at_ms);
 		assert_int_equal(r.row.index, want.index);
-		assert_false(r.transfer_done);
+		assert_int_equal(r.transfer, TRANSFER_END_PENDING);
 	}
 	settled_free(&s);
 	assert_null(s);
@@ -72,11 +72,11 @@ static void a_transfer_seen_done_stays_done_and_is_one_user_s(void **state)
 
 	(void)state;
 	put(s, 77, CLAIM_EXHAUSTED, 10);
-	settled_transfer_done(s, 77, 3);
-	settled_transfer_done(s, 77, 4); /* has no claim */
-	settled_transfer_done(s, 99, 3); /* is not there */
-	assert_true(settled_answer(s, 77, 3, &r) && r.transfer_done);
-	assert_true(settled_answer(s, 77, 5, &r) && !r.transfer_done);
+	settled_transfer_end(s, 77, 3, TRANSFER_END_WALLET);
+	settled_transfer_end(s, 77, 4, TRANSFER_END_WALLET); /* has no claim */
+	settled_transfer_end(s, 99, 3, TRANSFER_END_WALLET); /* is not there */
+	assert_true(settled_answer(s, 77, 3, &r) && r.transfer == TRANSFER_END_WALLET);
+	assert_true(settled_answer(s, 77, 5, &r) && r.transfer == TRANSFER_END_PENDING);
 	assert_true(settled_answer(s, 77, 4, &r) && r.outcome == CLAIM_EXHAUSTED);
 	settled_free(&s);
 }
@@ -140,7 +140,7 @@ static void *churn(void *arg)
 			assert_int_equal(
 				r.outcome, i % 40 % 2 == 1 ? CLAIM_ALREADY : CLAIM_EXHAUSTED);
 		if (i % 7 == 0)
-			settled_transfer_done(s, p, i % 40);
+			settled_transfer_end(s, p, i % 40, TRANSFER_END_WALLET);
 	}
 	return NULL;
 }
