@@ -7,11 +7,13 @@ Prints one line per finding and exits 1 when there is any; the invariants are th
   K  one claim per user and packet (the key holds it; counted all the same), one transfer per claim
   C  each claim's transfer stands at finance once, with its amount and payee; each refund likewise; nothing at finance that we do not know;
      what finance refused for good it did not move, and it is in a wallet or went back to the sender once
+  (of b2c packets, wallets and withdrawals: ledger.py)
 """
 import sys
 from collections import Counter, defaultdict
 
 import hb
+import ledger
 
 PACKET = {1: 'unpaid', 2: 'open', 3: 'exhausted', 4: 'refunding', 5: 'closed'}
 
@@ -37,7 +39,7 @@ def audit(stack, packets=None):
         mine = [p for p in packets if stack.cell_of(p) == cell] if packets else None
         if packets and not mine:
             continue
-        rows = {r[0]: r for r in read(stack, cell, 'SELECT packet_id, sender, state, count, remaining_count, total, remaining FROM packet', mine)}
+        rows = {r[0]: r for r in read(stack, cell, 'SELECT packet_id, sender, state, count, remaining_count, total, remaining, kind FROM packet', mine)}
         claims = defaultdict(list)
         for packet, uid, idx, no, amount in read(stack, cell, 'SELECT packet_id, uid, idx, claim_no, amount FROM claim', mine):
             claims[packet].append((uid, idx, no, amount))
@@ -46,7 +48,7 @@ def audit(stack, packets=None):
                 stack, cell, 'SELECT packet_id, order_no, payee, amount, state, reason, claim_no FROM refund', mine):
             (refunds[packet] if reason != 3 else back.setdefault(claim, [])).append((no, payee, amount, state))
         transfers = dict(read(stack, cell, 'SELECT order_no, state FROM transfer', mine))
-        for packet, (_, sender, state, count, left, total, rest) in rows.items():
+        for packet, (_, sender, state, count, left, total, rest, kind) in rows.items():
             got = claims[packet]
             claimed, refunded = sum(c[3] for c in got), sum(r[2] for r in refunds[packet])
             if len({c[0] for c in got}) != len(got):
@@ -57,6 +59,8 @@ def audit(stack, packets=None):
                 found.append(f'E packet {packet}: {len(got)} claims of {claimed} fen, the row says {count - left} of {total - rest}')
             if claimed + refunded > total:
                 found.append(f'E packet {packet}: claims {claimed} + refunds {refunded} > total {total}')
+            if kind == 2:
+                continue  # its money stays in the books
             paid_out = PACKET[state] in ('exhausted', 'refunding') or (PACKET[state] == 'closed' and (got or refunds[packet]))
             if paid_out and claimed + refunded != total:
                 found.append(f'E packet {packet} ({PACKET[state]}): claims {claimed} + refunds {refunded} ≠ total {total}')
@@ -84,7 +88,7 @@ def audit(stack, packets=None):
         for no, once in known.items():
             if moved[(kind, no)] != once:
                 found.append(f'C {kind} {no} moved {moved[(kind, no)]} times at finance')
-    return found
+    return found + ledger.audit(stack, orders['withdrawal'], packets)
 
 
 if __name__ == '__main__':
