@@ -152,6 +152,12 @@ static void claim_row(unsigned row)
 	size_t n = 0;
 	uint64_t packet = 500000101001ULL + row * 100000ULL;
 	cell_db_run(db, "BEGIN");
+	cell_db_run(db,
+		"INSERT INTO packet (packet_id, sender, kind, split, scope, state, count, "
+		"remaining_count, total, remaining, created_at, expires_at, seed_id, seed, nonce, "
+		"commitment, greeting) VALUES (%llu, 1001, 1, 1, 1, 3, %u, 0, 1, 0, 1, 1, 1, '', "
+		"'', REPEAT('x', 32), '')",
+		(unsigned long long)packet, (unsigned)ROW_CLAIMS);
 	for (unsigned i = 0; i < ROW_CLAIMS; i++) {
 		uint64_t no = 600000001001ULL + (row * ROW_CLAIMS + i) * 100000ULL;
 		uint64_t uid = (i % 2 ? 7000600 : 7000100) + i * 1000;
