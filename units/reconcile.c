@@ -166,6 +166,7 @@ static int window_verb(const arguments *a)
 	recon_job j = {.domain = recon_domain_named(a->domain),
 		.topo = verb_topology(),
 		.file = a->file,
+		.wins = conf_s(verb_conf(), CONF_WINS_DIR),
 		.folder = folder,
 		.skew_ms = conf_i(verb_conf(), CONF_FINANCE_SKEW_S) * 1000,
 		.peer = open_primary};

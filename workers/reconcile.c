@@ -41,6 +41,7 @@ static err_t compare(worker_t *w, recon_domain domain, const recon_window *windo
 		.topo = w->p->topo,
 		.cell = w->p->cell,
 		.finance = w->desk.finance,
+		.wins = conf_s(conf, CONF_WINS_DIR),
 		.folder = folder[0] ? folder : ".",
 		.grace_ms = conf_i(conf, CONF_RECON_GRACE_S) * 1000,
 		.skew_ms = conf_i(conf, CONF_FINANCE_SKEW_S) * 1000,

@@ -61,6 +61,7 @@ typedef struct {
 	db_t *db;           /* the cell's primary */
 	finance_t *finance; /* c2c without a `file` */
 	const char *file;   /* a statement that is there already; NULL: fetch it */
+	const char *wins;   /* b2c: the folder of the win logs; NULL or "": there are none here */
 	const char *folder; /* for statements and what is sorted */
 	/* What the other side moved this short a time ago may still be on its way to us. */
 	int64_t grace_ms;

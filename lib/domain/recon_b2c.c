@@ -224,6 +224,8 @@ err_t recon_b2c(recon_work *w)
 {
 	const topology_t *t = w->job->topo;
 	err_t err = run_rules(w);
+	if (err == ERR_OK)
+		err = recon_wins(w);
 	for (unsigned c = 0; c < t->cell_count && err == ERR_OK; c++)
 		err = compare_with(w, &t->cell[c]);
 	return err;

@@ -147,6 +147,11 @@ SELECT c.number, 3, (SELECT COALESCE(SUM(s.amount), 0) FROM subsidy s WHERE s.st
   (SELECT COALESCE(SUM(l.amount), 0) FROM ledger l WHERE l.account = 5 AND l.owner = c.number) AS legs
 FROM campaign c WHERE ? <= ? AND c.number > ? HAVING held <> legs ORDER BY c.number LIMIT ?;
 
+-- Wins, as [{"i": place, "o": external number}]: what each has become, in the order of places.
+-- name: recon_wins
+SELECT s.amount FROM JSON_TABLE(?, '$[*]' COLUMNS (i INT PATH '$.i', o VARCHAR(64) PATH '$.o')) AS t
+LEFT JOIN subsidy s ON s.issuer = 'rain' AND s.out_order_no = CAST(t.o AS BINARY) ORDER BY t.i;
+
 -- ---- between cells: the legs of one account and owner (the other cell's number), and what the other cell has of them
 -- name: recon_cell_legs
 SELECT source_no, amount, at_ms, kind FROM ledger

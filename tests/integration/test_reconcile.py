@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import hb
 import pytest
@@ -198,6 +199,29 @@ def test_the_ledger_and_the_rows_that_it_stands_for_must_agree(stack):
         for sql in ('DELETE FROM campaign WHERE number = 991', 'DELETE FROM budget_lease WHERE campaign = 991', 'DELETE FROM account WHERE owner = 991',
                     'DELETE FROM ledger WHERE source_no IN (991001, 991002, 99100001001, 99100002001, 99100003001)'):
             stack.rows('A', sql)
+
+
+def test_a_win_that_was_given_must_be_a_subsidy(stack):
+    now = int(time.time() * 1000)
+    config = hb.parse_libconfig((stack.folder / 'etc/hongbao.cfg').read_text())
+    log = Path(config['paths']['wins']) / f'A.99.{time.strftime("%Y%m%d", time.gmtime())}.jsonl'
+
+    def win(event, k, no, fen):
+        return json.dumps({'e': event, 't': now, 'c': 992, 'r': 1, 'k': k, 'u': 7001, 'a': fen, 'no': no, 'l': 5, 'x': now}) + '\n'
+
+    log.write_text(win('won', 0, 99200001001, 11) + win('given', 0, 99200001001, 11) + win('given', 1, 99200002001, 12) + win('given', 2, 99200003001, 13)
+                   + win('won', 3, 99200004001, 14) + '{"e":"given","t":')
+    try:
+        for no, k, fen in ((99200001001, 0, 11), (99200002001, 1, 21)):
+            stack.rows('A', 'INSERT INTO subsidy (subsidy_id, uid, issuer, out_order_no, campaign, lease_id, amount, state, expires_at, created_at, changed_at) '
+                            "VALUES (%s, 7001, 'rain', %s, 992, 5, %s, 3, 1, 1, 1)", (no, f'992.1.{k}.7001', fen))
+        code, found = b2c(stack, 'A')
+        assert code == 10 and of(found, *(f'9920000{i}001' for i in (1, 2, 3, 4))) == {
+            ('win', '99200002001', 'amount'): (21, 12), ('win', '99200003001', 'missing_here'): (None, 13)}
+        assert not of(b2c(stack, 'A', grace='3600')[1], '99200003001')
+    finally:
+        log.unlink()
+        stack.rows('A', 'DELETE FROM subsidy WHERE campaign = 992')
 
 
 def test_the_worker_has_compared_the_day_and_the_hour_before(stack):
