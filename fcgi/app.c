@@ -1,5 +1,5 @@
 /* app: the life of a FastCGI program, the same for hb-core and hb-query but for a row of
- * differences; and this thread's client of finance. */
+ * differences; and this thread's clients of finance and of other cells. */
 #include "fcgi/app.h"
 #include "base/logger.h"
 #include "fcgi/gate.h"
@@ -10,8 +10,8 @@
 
 enum { APP_ARENA_BYTES = 4 << 20, APP_LISTEN_BYTES = 80 };
 
-static pthread_key_t finance_key;
-static pthread_once_t finance_once = PTHREAD_ONCE_INIT;
+static pthread_key_t finance_key, peer_key;
+static pthread_once_t clients_once = PTHREAD_ONCE_INIT;
 
 static void app_finance_end(void *client)
 {
@@ -19,14 +19,21 @@ static void app_finance_end(void *client)
 	finance_free(&f);
 }
 
-static void app_finance_key(void)
+static void app_peer_end(void *client)
 {
-	BUG_ON(pthread_key_create(&finance_key, app_finance_end) != 0);
+	peer_t *p = client;
+	peer_free(&p);
+}
+
+static void app_client_keys(void)
+{
+	BUG_ON(pthread_key_create(&finance_key, app_finance_end) != 0 ||
+		pthread_key_create(&peer_key, app_peer_end) != 0);
 }
 
 err_t app_finance(app_t *a, finance_t **out)
 {
-	pthread_once(&finance_once, app_finance_key);
+	pthread_once(&clients_once, app_client_keys);
 	finance_t *f = pthread_getspecific(finance_key);
 	if (!f) {
 		finance_target target;
@@ -37,6 +44,22 @@ err_t app_finance(app_t *a, finance_t **out)
 		BUG_ON(pthread_setspecific(finance_key, f) != 0);
 	}
 	*out = f;
+	return ERR_OK;
+}
+
+err_t app_peer(app_t *a, peer_t **out)
+{
+	pthread_once(&clients_once, app_client_keys);
+	peer_t *p = pthread_getspecific(peer_key);
+	if (!p) {
+		peer_target target;
+		program_peer_target(a->p, &target);
+		err_t e = peer_new(&target, &p);
+		if (e != ERR_OK)
+			return e;
+		BUG_ON(pthread_setspecific(peer_key, p) != 0);
+	}
+	*out = p;
 	return ERR_OK;
 }
 

@@ -4,6 +4,7 @@
 
 #include "domain/claim.h"
 #include "domain/numbers.h"
+#include "domain/partner.h"
 #include "domain/program.h"
 #include "domain/routes.h"
 #include "domain/shares.h"
@@ -22,6 +23,7 @@ typedef struct {
 	numbers_t *numbers;      /* hb-core; NULL in hb-query */
 	db_pool_t *leases;       /* of numbers: who needs one may hold the pool's last connection */
 	claim_service_t *claims; /* hb-core; NULL in hb-query */
+	partner_t *partners;     /* hb-core; NULL in hb-query */
 	pace_t *pace;            /* hb-query: who was told when to ask again */
 	fresh_t *fresh;          /* hb-query: whether the cell still has a majority */
 	rain_t *rain;            /* hb-rain; NULL in the others */
@@ -62,5 +64,8 @@ int app_main(const app_program *prog, int argc, char **argv) MUST_CHECK;
 
 /* This thread's client of finance, made on first use and kept. */
 err_t app_finance(app_t *a, finance_t **out) MUST_CHECK;
+
+/* And of our own programs in other cells. */
+err_t app_peer(app_t *a, peer_t **out) MUST_CHECK;
 
 #endif

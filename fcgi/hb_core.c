@@ -1,4 +1,4 @@
-/* hb-core: everything that writes: log in, send, claim, callbacks. */
+/* hb-core: everything that writes: log in, send, claim, callbacks, partners' subsidies. */
 #include "fcgi/gate.h"
 #include "fcgi/handlers.h"
 
@@ -23,6 +23,8 @@ static err_t core_open(app_t *a)
 	if (e == ERR_OK)
 		e = numbers_new(a->leases, p->cell->number, conf_i(p->conf, CONF_NUMBER_BLOCK),
 			&a->numbers);
+	if (e == ERR_OK)
+		e = partner_load(p->conf, &a->partners);
 	if (e != ERR_OK)
 		return e;
 	const claim_service_conf claims = {.program = a->p,
@@ -37,6 +39,7 @@ static void core_close(app_t *a)
 {
 	if (a->claims)
 		claim_service_free(&a->claims);
+	partner_free(&a->partners);
 	if (a->numbers)
 		numbers_free(&a->numbers);
 	if (a->leases)

@@ -1,7 +1,8 @@
-/* Why: the packet and its payment are made first, in our own database, and only then finance is
- * asked, outside any transaction and under the number that is already stored; so whatever happens
+/* Why: a b2c packet is paid by its subsidy, so one transaction of ours is all of it. Of c2c the
+ * packet and its payment are made first, in our own database, and only then finance is asked, outside any transaction and under the number that is already stored; so whatever happens
  * to this program or to the answer, the same request can be sent again and asks finance for the
- * same order. The answer is always the first one: an unpaid packet and a pending payment. */
+ * same order. The answer is always the first one: an unpaid packet and a pending payment, or an open
+ * packet. */
 #include "base/logger.h"
 #include "base/metrics.h"
 #include "base/parse.h"
@@ -20,8 +21,12 @@ typedef struct {
 	int64_t total_fen, count;
 	const char *greeting, *video_id, *nonce;
 	http_ids invited;
-	uint64_t seed_id;
+	uint64_t seed_id, subsidy_id; /* 0: not given */
+	const char *subsidy_token;    /* NULL: not given */
+	token_win win;                /* what is in it */
 } send_body;
+
+static const int64_t no_total = INT64_MIN;
 
 /* In the order of their stored numbers. */
 static const char *const kinds[] = {"c2c", "b2c", NULL};
@@ -32,7 +37,9 @@ static const char *const scopes[] = {"public", "invited", "friends", "fans", NUL
 static const http_field send_fields[] = {
 	{"kind", HTTP_F_ENUM, true, AT(kind), 0, 0, kinds},
 	{"split", HTTP_F_ENUM, true, AT(split), 0, 0, splits},
-	{"total", HTTP_F_MONEY, true, AT(total_fen), 0, 0, NULL},
+	{"total", HTTP_F_MONEY, false, AT(total_fen), 0, 0, NULL},
+	{"subsidy_id", HTTP_F_ID, false, AT(subsidy_id), 0, 0, NULL},
+	{"subsidy_token", HTTP_F_TOKEN, false, AT(subsidy_token), 1, TOKEN_TEXT_BYTES - 1, NULL},
 	{"count", HTTP_F_INT, true, AT(count), 1, UINT32_MAX, NULL},
 	{"greeting", HTTP_F_TEXT, false, AT(greeting), 0, PACKET_GREETING_MAX_CHARS, NULL},
 	{"video_id", HTTP_F_TOKEN, false, AT(video_id), 1, PACKET_VIDEO_MAX_BYTES, NULL},
@@ -45,16 +52,32 @@ static const http_field send_fields[] = {
 
 static err_t invited_check(http_req_t *r, const send_body *b)
 {
-	static const uint64_t uid_max = 999999999999999999; /* SESSION_UID_MAX_DIGITS */
-	_Static_assert(SESSION_UID_MAX_DIGITS == 18, "uid_max has as many digits");
 	if (b->scope == PACKET_INVITED && b->invited.count == 0)
 		return http_field_error_add(
 			r, "invited", "required", "scope invited needs a list of uids");
 	if (b->scope != PACKET_INVITED && b->invited.count != 0)
 		return http_field_error_add(r, "invited", "unexpected", "only with scope invited");
 	for (size_t i = 0; i < b->invited.count; i++)
-		if (b->invited.id[i] > uid_max)
+		if (b->invited.id[i] > SESSION_UID_MAX)
 			return http_field_error_add(r, "invited", "range", "not a uid");
+	return ERR_OK;
+}
+
+/* What pays: a total, or one subsidy. */
+static err_t source_check(http_req_t *r, const send_body *b)
+{
+	const bool c2c = b->kind == PACKET_C2C, total = b->total_fen != no_total;
+	if (total != c2c)
+		return http_field_error_add(r, "total", c2c ? "required" : "unexpected",
+			c2c ? "is missing" : "the subsidy says how much it is");
+	if (b->subsidy_id && (c2c || b->subsidy_token))
+		return http_field_error_add(r, "subsidy_id", "unexpected",
+			c2c ? "only with kind b2c" : "not together with subsidy_token");
+	if (b->subsidy_token && c2c)
+		return http_field_error_add(r, "subsidy_token", "unexpected", "only with kind b2c");
+	if (!c2c && !b->subsidy_id && !b->subsidy_token)
+		return http_field_error_add(
+			r, "subsidy_id", "required", "or subsidy_token: what kind b2c spends");
 	return ERR_OK;
 }
 
@@ -63,8 +86,9 @@ static err_t fields_check(app_call_t *c, const send_body *b)
 {
 	http_req_t *r = c->r;
 	const int64_t count_max = conf_i(c->app->p->conf, CONF_PACKET_MAX_COUNT);
-	if (b->kind != PACKET_C2C)
-		return http_field_error_add(r, "kind", "range", "only c2c can be sent");
+	const err_t e = source_check(r, b);
+	if (e != ERR_OK)
+		return e;
 	if (b->count > count_max)
 		return http_field_error_add(r, "count", "range", "more shares than allowed");
 	if (strlen(b->nonce) > PACKET_NONCE_MAX_BYTES)
@@ -98,9 +122,12 @@ static packet_order order_of(const app_call_t *c, const send_body *b)
 {
 	const conf_t *conf = c->app->p->conf;
 	packet_order o = {.uid = c->uid,
+		.kind = (packet_kind)b->kind,
 		.split = (split_kind)b->split,
 		.scope = (packet_scope)b->scope,
 		.total_fen = b->total_fen,
+		.subsidy_id = b->subsidy_id,
+		.win = b->subsidy_token ? &b->win : NULL,
 		.count = (uint32_t)b->count,
 		.greeting = b->greeting,
 		.video_id = b->video_id,
@@ -112,6 +139,7 @@ static packet_order order_of(const app_call_t *c, const send_body *b)
 		.key = c->r->idempotency_key,
 		.now_ms = c->now_ms,
 		.payment_ttl_ms = conf_i(conf, CONF_PAYMENT_TTL_S) * 1000,
+		.packet_ttl_ms = conf_i(conf, CONF_PACKET_TTL_S) * 1000,
 		.check_ms = conf_i(conf, CONF_ORDER_CHECK_MS)};
 	keys_sha256(c->r->body, c->r->body_len, o.body_hash);
 	return o;
@@ -186,23 +214,32 @@ static void answer_write(app_call_t *c, const packet_sent *s)
 		http_header(c->r, "Idempotent-Replayed", "true");
 	jw_obj(w, NULL);
 	views_packet(w, "packet", &s->packet, s->packet.created_at_ms, VIEWS_COUNTS);
-	jw_obj(w, "payment");
-	jw_id(w, "order_no", s->payment.order_no);
-	jw_str(w, "cashier_url", *s->payment.cashier_url ? s->payment.cashier_url : NULL);
-	jw_str(w, "state", states_shown(STATES_PAYMENT, STATES_PAYMENT_PENDING));
-	jw_obj_end(w);
+	if (s->packet.kind == PACKET_C2C) {
+		jw_obj(w, "payment");
+		jw_id(w, "order_no", s->payment.order_no);
+		jw_str(w, "cashier_url", *s->payment.cashier_url ? s->payment.cashier_url : NULL);
+		jw_str(w, "state", states_shown(STATES_PAYMENT, STATES_PAYMENT_PENDING));
+		jw_obj_end(w);
+	}
 	jw_obj_end(w);
 }
 
 static err_t body_read(app_call_t *c, send_body *b)
 {
-	*b = (send_body){.scope = PACKET_PUBLIC, .greeting = "恭喜发财，大吉大利", .nonce = ""};
+	*b = (send_body){.scope = PACKET_PUBLIC,
+		.greeting = "恭喜发财，大吉大利",
+		.nonce = "",
+		.total_fen = no_total};
 	err_t e = http_fields(c->r, send_fields, sizeof send_fields / sizeof *send_fields, b);
 	if (e == ERR_OK)
 		e = fields_check(c, b);
-	if (e == ERR_OK)
-		e = amount_check(c, b);
-	return e;
+	if (e != ERR_OK)
+		return e;
+	if (b->kind == PACKET_C2C)
+		return amount_check(c, b);
+	return b->subsidy_token
+		       ? token_open(c->app->p->seal_keys, c->uid, b->subsidy_token, &b->win)
+		       : ERR_OK;
 }
 
 err_t handle_packet_send(app_call_t *c)
@@ -223,10 +260,16 @@ err_t handle_packet_send(app_call_t *c)
 	if (e == ERR_INVALID_FIELD)
 		return http_field_error_add(c->r, "seed_id", "unknown",
 			"not the seed of your next packet; ask /v1/me/seed again");
+	if (e == ERR_ORDER_CONFLICT) /* of what the token says with what is recorded; logged */
+		return ERR_TOKEN_INVALID;
 	if (e != ERR_OK)
 		return e;
-	metrics_add(sent.replayed ? METRICS_REPLAYS : METRICS_PACKETS, 0, 1);
-	if (!*sent.payment.cashier_url && sent.payment.state == STATES_PAYMENT_PENDING)
+	if (sent.replayed)
+		METRICS_INC(REPLAYS);
+	else
+		metrics_add(METRICS_PACKETS, sent.packet.kind - PACKET_C2C, 1);
+	if (sent.packet.kind == PACKET_C2C && !*sent.payment.cashier_url &&
+		sent.payment.state == STATES_PAYMENT_PENDING)
 		e = prepay(c, &sent);
 	if (e == ERR_OK)
 		answer_write(c, &sent);

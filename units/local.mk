@@ -3,3 +3,4 @@ hbctl_SOURCES = units/hbctl.c units/verb.h units/audit.c units/audit.h units/cam
 hbctl_SOURCES += units/orders.c
 hbctl_LDADD = $(DOMAIN_LIBS)
 EXTRA_DIST += units/local
+hbctl_SOURCES += units/subsidies.c

@@ -38,6 +38,12 @@ typedef struct {
 	const char *user; /* of nginx's workers; NULL or "": nginx's default */
 } rendering;
 
+static void end_upstream(const rendering *r)
+{
+	fprintf(r->to, "\t\tkeepalive %lld;\n\t\tkeepalive_requests 1000000;\n\t}\n",
+		(long long)conf_i(verb_conf(), CONF_HTTP_KEEPALIVE));
+}
+
 static void put_upstream(const rendering *r, const char *name, const char *balance,
 	const topology_member *m, const uint16_t *port, unsigned count)
 {
@@ -46,8 +52,7 @@ static void put_upstream(const rendering *r, const char *name, const char *balan
 		fprintf(r->to, "\t\t%s;\n", balance);
 	for (unsigned i = 0; i < count; i++)
 		fprintf(r->to, "\t\tserver %s:%u max_fails=1 fail_timeout=1s;\n", m->host, port[i]);
-	fprintf(r->to, "\t\tkeepalive %lld;\n\t\tkeepalive_requests 1000000;\n\t}\n",
-		(long long)conf_i(verb_conf(), CONF_HTTP_KEEPALIVE));
+	end_upstream(r);
 }
 
 static void put_upstreams(const rendering *r)
@@ -72,6 +77,13 @@ static void put_upstreams(const rendering *r)
 		snprintf(name, sizeof(name), "hb_%s_rain", cell);
 		put_upstream(r, name, "hash $hb_user consistent", m, m->rain_port, m->rain_count);
 	}
+	/* Whose cell is not known before the body is read is served by any that lives. */
+	fputs("\tupstream hb_any_core {\n", r->to);
+	for (unsigned i = 0; i < r->topo->cell_count; i++)
+		for (unsigned k = 0; k < r->active[i]->core_count; k++)
+			fprintf(r->to, "\t\tserver %s:%u max_fails=1 fail_timeout=1s;\n",
+				r->active[i]->host, r->active[i]->core_port[k]);
+	end_upstream(r);
 	fputs("\tupstream hb_ops {\n", r->to);
 	for (unsigned i = 0; i < r->topo->cell_count; i++)
 		for (unsigned k = 0; k < r->active[i]->query_count; k++)
@@ -229,21 +241,34 @@ static const char *upstream_of(const routes_row *row)
 	return row->slot == ROUTES_CLAIM && conf_b(verb_conf(), CONF_CLAIM_HASH) ? "claim" : "core";
 }
 
-static void put_locations(const rendering *r)
+static void put_rows(const rendering *r, bool internal)
 {
 	bool demo = conf_b(verb_conf(), CONF_DEMO_LOGIN);
 
 	for (unsigned i = 0; i < ROUTES_COUNT; i++) {
 		const routes_row *row = &routes_table[i];
 
-		if (seen_before(row) || ((row->flags & ROUTE_DEMO) && !demo))
+		if (seen_before(row) || ((row->flags & ROUTE_DEMO) && !demo) ||
+			(row->auth == ROUTES_AUTH_INTERNAL) != internal)
 			continue;
+		bool any = row->slot == ROUTES_ANY;
 		put_pattern(r, row->pattern);
 		fprintf(r->to,
 			"\t\t\tset $hb_slot %s;\n\t\t\tinclude %s/nginx/params.conf;\n"
-			"\t\t\tfastcgi_pass hb_${hb_cell}_%s;\n\t\t}\n",
-			slot_of(row), verb_share(), upstream_of(row));
+			"%s\t\t\tfastcgi_pass hb_%s_%s;\n\t\t}\n",
+			slot_of(row), verb_share(),
+			/* A cell that is away may be as many as half of them. */
+			any ? "\t\t\tfastcgi_next_upstream_tries 0;\n" : "",
+			any ? "any" : "${hb_cell}", upstream_of(row));
 	}
+}
+static void put_locations(const rendering *r)
+{
+	put_rows(r, false);
+}
+static void put_internal_locations(const rendering *r)
+{
+	put_rows(r, true);
 }
 
 static void put_user(const rendering *r)
@@ -274,6 +299,10 @@ static void put_front(const rendering *r)
 static void put_ops(const rendering *r)
 {
 	fprintf(r->to, "%u", r->topo->ops_port);
+}
+static void put_internal(const rendering *r)
+{
+	fprintf(r->to, "%u", r->topo->internal_port);
 }
 static void put_finance(const rendering *r)
 {
@@ -328,6 +357,7 @@ static const struct {
 	{"host", put_host},
 	{"front", put_front},
 	{"ops", put_ops},
+	{"internal", put_internal},
 	{"finance", put_finance},
 	{"finance_fcgi", put_finance_fcgi},
 	{"upstreams", put_upstreams},
@@ -335,6 +365,7 @@ static const struct {
 	{"problems", put_problems},
 	{"problem_locations", put_problem_locations},
 	{"locations", put_locations},
+	{"internal_locations", put_internal_locations},
 	{"demo", put_demo},
 };
 enum { NAMES = sizeof(names) / sizeof(names[0]) };

@@ -30,6 +30,7 @@ int schema_verb(int argc, char **argv);
 int cells_verb(int argc, char **argv);
 int member_verb(int argc, char **argv);
 int nginx_verb(int argc, char **argv);
+int subsidies_verb(int argc, char **argv);
 int reconcile_verb(int argc, char **argv);
 
 /* Loaded on first use from --config (else $HB_CONFIG, else /etc/hongbao/hongbao.cfg); a missing or

@@ -2,7 +2,8 @@
  * database or finance is out, the message is held here and tried again with growing pauses, because
  * giving it back would use up its delivery limit and turn the queue into a hot loop; meanwhile
  * mq_next is called for the connection's heartbeats, and what it brings waits in a list that the
- * prefetch bounds. */
+ * prefetch bounds. A role with a batch takes what waits together, and one with a rate takes no more
+ * than that. */
 #include "workers/consume.h"
 
 #include "base/clk.h"
@@ -11,12 +12,14 @@
 #include "base/metrics.h"
 #include "domain/alert.h"
 #include "workers/outage.h"
+#include "workers/rate.h"
 #include "workers/role.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { STEP_MS = 200 };
+enum { CONSUME_BATCH_MAX = 1000 }; /* the options' bound */
 enum { HANDLED_DONE, HANDLED_AGAIN, HANDLED_PARKED };
 
 typedef struct held {
@@ -32,6 +35,8 @@ typedef struct {
 	char queue[QUEUE_NAME_BYTES];
 	mq_t *mq;
 	held_t *first, **last;
+	unsigned held;
+	rate_t rate;
 	outage_t broker, work;
 } consumer;
 
@@ -46,6 +51,7 @@ consume_verdict consume_judge(err_t e, unsigned tries)
 		{ERR_INVALID_FIELD, CONSUME_PARK},
 		{ERR_NOT_FOUND, CONSUME_PARK},
 		{ERR_ORDER_CONFLICT, CONSUME_PARK},
+		{ERR_BUDGET_SPENT, CONSUME_PARK},
 		{ERR_WRONG_CELL, CONSUME_PARK},
 		{ERR_DB_RETRY, CONSUME_HOLD},
 		{ERR_DB_LOST, CONSUME_HOLD},
@@ -68,6 +74,7 @@ static void forget(consumer *c)
 		free(h);
 	}
 	c->last = &c->first;
+	c->held = 0;
 }
 
 /* What was not acknowledged is delivered again, here or elsewhere. */
@@ -75,6 +82,13 @@ static void disconnect(consumer *c)
 {
 	mq_close(&c->mq);
 	forget(c);
+}
+
+/* The next transaction's messages are here while one runs. */
+static int64_t prefetch(const consumer *c)
+{
+	const int64_t configured = conf_i(c->w->p->conf, CONF_MQ_PREFETCH);
+	return configured > 2 * c->rate.batch ? configured : 2 * c->rate.batch;
 }
 
 static err_t connect_queue(consumer *c)
@@ -86,7 +100,7 @@ static err_t connect_queue(consumer *c)
 	if (err == ERR_OK)
 		err = queue_declare(c->mq, conf, c->w->role->queue, c->w->p->cell->name);
 	if (err == ERR_OK)
-		err = mq_consume(c->mq, c->queue, (uint16_t)conf_i(conf, CONF_MQ_PREFETCH));
+		err = mq_consume(c->mq, c->queue, (uint16_t)prefetch(c));
 	if (err != ERR_OK)
 		disconnect(c);
 	return err;
@@ -114,6 +128,7 @@ static bool receive(consumer *c, int64_t ms)
 	memcpy(h->body, in.body, in.len);
 	*c->last = h;
 	c->last = &h->next;
+	c->held++;
 	return true;
 }
 
@@ -200,25 +215,108 @@ static bool finish(consumer *c, const held_t *h)
 	}
 }
 
-static bool next(consumer *c)
+/* Of messages that came together, in one transaction; false when they are to be taken singly. */
+static bool handle_together(consumer *c, held_t *const *h, unsigned n)
 {
-	if (!c->first && !receive(c, STEP_MS))
-		return false;
+	outbox_events part[CONSUME_BATCH_MAX], all;
+	unsigned parsed = 0;
+	err_t err = ERR_OK;
+	while (parsed < n && err == ERR_OK) {
+		err = outbox_parse(queue_event(c->w->role->queue), h[parsed]->body, h[parsed]->len,
+			&part[parsed]);
+		parsed += err == ERR_OK;
+	}
+	if (err == ERR_OK) {
+		outbox_events_join(part, n, &all);
+		err = c->w->role->handler(c->w, &all);
+		free(all.event);
+	}
+	while (parsed > 0)
+		outbox_events_free(&part[--parsed]);
+	return err == ERR_OK;
+}
+
+/* All of them, at first together; one that is at fault, or an outage, is then met singly. */
+static bool finish_batch(consumer *c, held_t *const *h, unsigned n)
+{
+	bool well = true;
+	if (n > 1 && handle_together(c, h, n)) {
+		outage_over(&c->work);
+		metrics_add(METRICS_MQ_HANDLED, HANDLED_DONE, n);
+		for (unsigned i = 0; i < n && well; i++)
+			well = mq_ack(c->mq, h[i]->tag) == ERR_OK;
+		return well;
+	}
+	for (unsigned i = 0; i < n && well; i++)
+		well = finish(c, h[i]);
+	return well;
+}
+
+static held_t *take_held(consumer *c)
+{
 	held_t *h = c->first;
-	if (!h)
-		return true;
 	c->first = h->next;
+	c->held--;
 	if (!c->first)
 		c->last = &c->first;
-	bool well = finish(c, h);
-	free(h);
+	return h;
+}
+
+/* Nothing came for a while: whether there is nothing, so that the role may know it. What was
+ * confirmed to its publisher before is in the queue or was delivered; what was delivered before the
+ * broker's answer is here when the answer is. */
+static bool idle(consumer *c)
+{
+	const int64_t at_ms = clk_wall_ms();
+	uint64_t ready, consumers;
+	if (!c->w->role->idle)
+		return true;
+	const err_t err = mq_depth(c->mq, c->queue, &ready, &consumers);
+	if (err != ERR_OK) {
+		life_wait_ms(outage_failed(&c->broker, err));
+		return false;
+	}
+	if (!receive(c, 0))
+		return false;
+	if (ready == 0 && consumers == 1 && !c->first)
+		c->w->role->idle(c->w, at_ms);
+	return true;
+}
+
+static bool next(consumer *c)
+{
+	held_t *h[CONSUME_BATCH_MAX];
+	if (!c->first && !receive(c, STEP_MS))
+		return false;
+	if (!c->first)
+		return idle(c);
+	while (c->held < c->rate.batch) {
+		const unsigned before = c->held;
+		if (!receive(c, 0))
+			return false;
+		if (c->held == before)
+			break;
+	}
+	int64_t wait_ms;
+	unsigned n = rate_take(&c->rate, c->held, clk_mono_us(), &wait_ms);
+	if (n == 0)
+		return hold(c, wait_ms) || life_stopping();
+	for (unsigned i = 0; i < n; i++)
+		h[i] = take_held(c);
+	const bool well = finish_batch(c, h, n);
+	for (unsigned i = 0; i < n; i++)
+		free(h[i]);
 	return well;
 }
 
 void consume_run(worker_t *w)
 {
+	const conf_t *conf = w->p->conf;
+	const role_row *role = w->role;
 	consumer c = {.w = w,
 		.last = &c.first,
+		.rate = rate_of(role->batch ? conf_i(conf, role->batch) : 1,
+			role->rate ? conf_i(conf, role->rate) : 0),
 		.broker = {.what = "rabbitmq", .first_ms = 200, .most_ms = 5000},
 		.work = {.what = "work", .first_ms = 100, .most_ms = 5000}};
 	queue_name(w->role->queue, w->p->cell->name, c.queue);

@@ -14,11 +14,11 @@ enum { THREADS_MAX = 64 };
 
 #define LOOP(name, waits, help)                                                                    \
 	{                                                                                          \
-#name, name##_run, NULL, QUEUE_COUNT, waits, help                                  \
+#name, name##_run, NULL, QUEUE_COUNT, waits, 0, 0, NULL, help                      \
 	}
 #define CONSUMER(name, queue, waits, help)                                                         \
 	{                                                                                          \
-#name, consume_run, name##_handle, QUEUE_##queue, waits, help                      \
+#name, consume_run, name##_handle, QUEUE_##queue, waits, 0, 0, NULL, help          \
 	}
 static const role_row roles[] = {
 	LOOP(relay, false, "publishes the outbox to RabbitMQ"),
@@ -29,8 +29,18 @@ static const role_row roles[] = {
 	CONSUMER(callback, CALLBACK, false, "applies what finance called back"),
 	CONSUMER(check, CHECK, true, "asks finance about orders that have waited"),
 	CONSUMER(inbox, INBOX, false, "fills the lists of received envelopes"),
+	{.name = "subsidy",
+		.loop = consume_run,
+		.handler = subsidy_handle,
+		.queue = QUEUE_SUBSIDY,
+		.batch = CONF_SUBSIDY_BATCH,
+		.rate = CONF_SUBSIDY_RATE,
+		.idle = subsidy_idle,
+		.help = "records wins of the rain, subsidy.rate a second; settles leases"},
+	CONSUMER(issue, ISSUE, false, "issues what partners ask for by message"),
 	LOOP(sweep, true, "expires packets, pushes orders that are due"),
-	{"parked", consume_run, NULL, QUEUE_PARKED, false, "keeps what RabbitMQ has given up"},
+	{"parked", consume_run, NULL, QUEUE_PARKED, false, 0, 0, NULL,
+		"keeps what RabbitMQ has given up"},
 	LOOP(alert, false, "tells people what is stuck or parked"),
 	LOOP(heartbeat, false, "writes the cell's heartbeat row"),
 	LOOP(reconcile, false, "compares the books of the day and the hour before"),
@@ -91,13 +101,18 @@ static void *thread_main(void *ctx)
 static err_t worker_new(const worker_t *shared, worker_t *out)
 {
 	finance_target t;
+	peer_target peer;
 	*out = *shared;
 	out->desk = (orders_desk){.db = shared->db,
 		.conf = shared->p->conf,
 		.numbers = shared->numbers,
 		.topo = shared->p->topo};
 	program_finance_target(shared->p, &t);
-	return finance_new(&t, &out->desk.finance);
+	err_t err = finance_new(&t, &out->desk.finance);
+	if (err != ERR_OK)
+		return err;
+	program_peer_target(shared->p, &peer);
+	return peer_new(&peer, &out->peer);
 }
 
 static err_t run_threads(const worker_t *shared, unsigned threads)
@@ -116,8 +131,10 @@ static err_t run_threads(const worker_t *shared, unsigned threads)
 		life_stop("a worker cannot start");
 	for (unsigned i = 0; i < started; i++)
 		pthread_join(id[i], NULL);
-	for (unsigned i = 0; i < started; i++)
+	for (unsigned i = 0; i < started; i++) {
 		finance_free(&worker[i].desk.finance);
+		peer_free(&worker[i].peer);
+	}
 	return err;
 }
 
@@ -138,6 +155,8 @@ int main(int argc, char **argv)
 	if (err == ERR_OK)
 		err = numbers_new(shared.db, p->cell->number, conf_i(p->conf, CONF_NUMBER_BLOCK),
 			&shared.numbers);
+	if (err == ERR_OK && o.role->idle)
+		err = program_cache(p, threads, &shared.cache);
 	if (err == ERR_OK) {
 		LOG(INFO, "worker.started", {"role", LOG_S(o.role->name)},
 			{"threads", LOG_U(threads)});
@@ -147,6 +166,8 @@ int main(int argc, char **argv)
 		LOG(ERROR, "worker.failed", {"error", LOG_E(err)});
 	else
 		LOG0(INFO, "worker.stopped");
+	if (shared.cache)
+		cache_free(&shared.cache);
 	numbers_free(&shared.numbers);
 	db_pool_free(&shared.db);
 	program_end(&p);

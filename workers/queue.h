@@ -17,6 +17,7 @@
 	QUEUE(REFUND, "refund", OUTBOX_REFUND, false)                                              \
 	QUEUE(CALLBACK, "callback", OUTBOX_CALLBACK, false)                                        \
 	QUEUE(SUBSIDY, "subsidy", OUTBOX_SUBSIDY, false)                                           \
+	QUEUE(ISSUE, "issue", OUTBOX_ISSUE, true)                                                  \
 	QUEUE(CREDIT, "credit", OUTBOX_CREDIT, true)                                               \
 	QUEUE(CREDITED, "credited", OUTBOX_CREDITED, true)                                         \
 	QUEUE(WITHDRAW, "withdraw", OUTBOX_WITHDRAWAL, false)                                      \

@@ -24,6 +24,12 @@ typedef struct {
 		handler; /* of a consumer, whose loop is consume_run; NULL: what it gets is parked */
 	queue_id queue;  /* of a consumer */
 	bool waits;      /* for finance: worker.threads threads, else one */
+	/* Of a consumer, or 0: messages that are handled in one call at most, and a second. A batch
+	 * that fails is handled again, message by message. */
+	conf_id batch, rate;
+	/* Of a consumer, or NULL: all that was confirmed to its publisher before at_ms is handled,
+	 * and this is the queue's only consumer. Some times a second while nothing comes. */
+	void (*idle)(worker_t *w, int64_t at_ms);
 	const char *help;
 } role_row;
 
@@ -34,6 +40,8 @@ struct worker {
 	db_pool_t *db;
 	numbers_t *numbers;
 	orders_desk desk; /* with this thread's client of finance */
+	cache_t *cache;   /* of this site: a role with `idle` only, else NULL */
+	peer_t *peer;     /* this thread's client of other cells */
 };
 
 void consume_run(worker_t *w);
@@ -49,6 +57,9 @@ err_t check_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t credit_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t credited_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t inbox_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
+err_t subsidy_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
+void subsidy_idle(worker_t *w, int64_t at_ms);
+err_t issue_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 
 /* A transaction with the configured number of tries. */
 err_t role_transact(worker_t *w, db_tx_fn fn, void *ctx) MUST_CHECK;

@@ -1,7 +1,8 @@
 /* The last of the three mechanisms that push orders, and alone enough. Every round walks over the
- * expired packets, the credits that nobody has answered, then over each kind of order that is due. Orders are leased in batches by moving
+ * expired packets and subsidies, the credits that nobody has answered, then over each kind of order that is due. Orders are leased in batches by moving
  * their next_check_at, so several sweeps share the work and one that dies gives it back; packets
  * need no lease, for their row lock is all that an expiry takes. */
+#include "workers/sweep.h"
 #include "base/clk.h"
 #include "base/life.h"
 #include "base/logger.h"
@@ -10,14 +11,12 @@
 #include "domain/refund.h"
 #include "domain/states.h"
 #include "workers/outage.h"
-#include "workers/role.h"
 #include <stdlib.h>
 
 enum {
 	GROUP_PACKETS = 32,     /* expired in one transaction */
 	UNAVAILABLE_IN_ROW = 3, /* then finance is left alone until the next round */
 };
-enum { SWEPT_PACKET, SWEPT_PAYMENT, SWEPT_TRANSFER, SWEPT_REFUND, SWEPT_CREDIT };
 
 typedef struct {
 	worker_t *w;
@@ -177,12 +176,15 @@ static err_t sweep_credits(sweep *s)
 
 static err_t sweep_round(sweep *s)
 {
-	err_t first = sweep_packets(s), credits = sweep_credits(s);
+	err_t first = sweep_packets(s), err = sweep_subsidies(s->w, s->no, s->batch);
 	if (first == ERR_OK)
-		first = credits;
+		first = err;
+	err = sweep_credits(s);
 	bool orders = conf_b(s->w->p->conf, CONF_ORDER_BY_SWEEP);
+	if (first == ERR_OK)
+		first = err;
 	for (unsigned i = 0; orders && i < sizeof dues / sizeof *dues && !life_stopping(); i++) {
-		err_t err = sweep_orders(s, i);
+		err = sweep_orders(s, i);
 		if (first == ERR_OK)
 			first = err;
 	}

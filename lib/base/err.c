@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/logger.h"
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct {
 	const char *code, *title, *zh, *en;
@@ -28,6 +29,14 @@ static const err_row *err_row_of(err_t e)
 const char *err_code(err_t e)
 {
 	return err_row_of(e)->code;
+}
+
+err_t err_named(const char *code)
+{
+	for (unsigned e = 1; e < ERR_COUNT; e++)
+		if (strcmp(err_table[e].code, code) == 0)
+			return (err_t)e;
+	return ERR_INTERNAL;
 }
 
 int err_http(err_t e)

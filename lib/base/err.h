@@ -19,6 +19,8 @@ typedef enum {
 	ERR_COUNT
 } err_t;
 
+/* The error of a code; ERR_INTERNAL for a name that is none. */
+err_t err_named(const char *code);
 /* The code's name, e.g. "PACKET_BUSY"; "OK" for ERR_OK. Static storage. */
 const char *err_code(err_t e);
 int err_http(err_t e);

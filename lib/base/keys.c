@@ -11,13 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { KEYS_RING_MAX = 16, KEYS_FILE_BYTES = 2048 };
+enum { KEYS_RING_MAX = 16, KEYS_FILE_BYTES = 4096, KEYS_SCOPES_BYTES = 256 };
 /* Subkeys of one purpose differ by use. */
 enum { KEYS_USE_SEAL = 1, KEYS_USE_TAG = 2 };
 
 typedef struct {
 	char id[KEYS_ID_BYTES];
 	uint8_t key[KEYS_BYTES];
+	char scopes[KEYS_SCOPES_BYTES]; /* words with single spaces between them */
 } keys_key;
 
 struct keys_ring {
@@ -38,6 +39,15 @@ static const keys_key *keys_find(const keys_ring_t *r, const char *id)
 	return NULL;
 }
 
+/* Words with single spaces between them. */
+static bool keys_scopes_ok(const char *s)
+{
+	const size_t n = strlen(s);
+
+	return n > 0 && n < KEYS_SCOPES_BYTES && s[0] != ' ' && s[n - 1] != ' ' &&
+	       !strstr(s, "  ") && strspn(s, " abcdefghijklmnopqrstuvwxyz0123456789._:*-") == n;
+}
+
 /* NULL, or what is wrong with the line. */
 static const char *keys_add_line(keys_ring_t *r, char *line)
 {
@@ -52,8 +62,15 @@ static const char *keys_add_line(keys_ring_t *r, char *line)
 	*space = '\0';
 	if (keys_find(r, line))
 		return "the key id is there twice";
+	char *scopes = strchr(space + 1, ' ');
+	if (scopes)
+		*scopes++ = '\0';
 	if (!parse_hex(space + 1, KEYS_BYTES, k->key))
 		return "the key is not 64 hex digits";
+	if (scopes && !keys_scopes_ok(scopes))
+		return "behind the key may stand words of a-z 0-9 . _ : * -, below 256 bytes";
+	if (scopes)
+		memcpy(k->scopes, scopes, strlen(scopes) + 1);
 	memcpy(k->id, line, n + 1);
 	r->count++;
 	return NULL;
@@ -149,6 +166,24 @@ void keys_free(keys_ring_t **r)
 const char *keys_current_id(const keys_ring_t *r)
 {
 	return r->key[0].id;
+}
+
+bool keys_allows(const keys_ring_t *r, const char *id, const char *what, const char *which)
+{
+	const keys_key *k = keys_find(r, id);
+	const size_t n = strlen(what), m = strlen(which);
+
+	for (const char *word = k ? k->scopes : ""; *word;) {
+		const size_t len = strcspn(word, " ");
+		const char *rest = word + n + 1;
+
+		if (len > n && !memcmp(word, what, n) && word[n] == ':' &&
+			((len == n + 2 && *rest == '*') ||
+				(len == n + 1 + m && !memcmp(rest, which, m))))
+			return true;
+		word += len + (word[len] == ' ');
+	}
+	return false;
 }
 
 void keys_sha256(const void *data, size_t n, uint8_t out[32])

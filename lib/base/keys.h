@@ -1,6 +1,7 @@
 /* keys: all cryptography. Key rings live in files of mode 0400 (anything wider is refused), one key
  * a line: `<key id> <64 hex digits>`; the first line signs, all verify (rotation: put a new line on
- * top everywhere, later drop the last). Key ids are 1–8 of a-z0-9. A key is used for its own
+ * top everywhere, later drop the last). Key ids are 1–8 of a-z0-9. Behind the key may stand what it
+ * is good for: words, with single spaces before them (keys_allows). A key is used for its own
  * purpose only: each use derives a subkey (BLAKE2b, crypto_kdf) from it — except session and
  * finance macs, which others must be able to compute with the shared key itself (plain HMAC-SHA256,
  * RFC 2104). Macs are compared in constant time. Threads: rings are read-only after keys_load; all
@@ -29,6 +30,8 @@ err_t keys_load(const char *path, keys_ring_t **out) MUST_CHECK;
 err_t keys_secret(const char *path, char *out, size_t out_bytes) MUST_CHECK;
 void keys_free(keys_ring_t **r);
 const char *keys_current_id(const keys_ring_t *r);
+/* Whether the key named `id` has the word "<what>:<which>" or "<what>:*" behind it. */
+bool keys_allows(const keys_ring_t *r, const char *id, const char *what, const char *which);
 
 void keys_sha256(const void *data, size_t n, uint8_t out[32]);
 void keys_random(void *out, size_t n);
@@ -47,8 +50,7 @@ typedef struct {
 	_Alignas(8) uint8_t state[KEYS_HMAC_STATE_BYTES];
 } keys_hmac_key;
 void keys_hmac_start(const uint8_t key[KEYS_BYTES], keys_hmac_key *out);
-void keys_hmac_with(
-	const keys_hmac_key *k, const keys_part *parts, size_t count, uint8_t out[32]);
+void keys_hmac_with(const keys_hmac_key *k, const keys_part *parts, size_t count, uint8_t out[32]);
 void keys_hmac_wipe(keys_hmac_key *k);
 /* keys_hmac with a ring: sign with its current key, verify with the key named `id`. */
 void keys_sign(const keys_ring_t *r, const keys_part *parts, size_t count, uint8_t out[32]);

@@ -41,6 +41,12 @@ static const field_row fields[] = {
 	{OUTBOX_SUBSIDY, "c", offsetof(outbox_event, campaign), U64},
 	{OUTBOX_SUBSIDY, "x", offsetof(outbox_event, expires_at_ms), U64},
 	{OUTBOX_SUBSIDY, "l", offsetof(outbox_event, lease_id), U64},
+	{OUTBOX_ISSUE, "i", offsetof(outbox_event, issuer), TEXT},
+	{OUTBOX_ISSUE, "o", offsetof(outbox_event, out_order_no), TEXT},
+	{OUTBOX_ISSUE, "u", offsetof(outbox_event, uid), U64},
+	{OUTBOX_ISSUE, "a", offsetof(outbox_event, amount_fen), I64},
+	{OUTBOX_ISSUE, "c", offsetof(outbox_event, campaign_name), TEXT},
+	{OUTBOX_ISSUE, "x", offsetof(outbox_event, expires_at_ms), U64},
 	{OUTBOX_CREDIT, "no", offsetof(outbox_event, no), U64},
 	{OUTBOX_CREDIT, "u", offsetof(outbox_event, uid), U64},
 	{OUTBOX_CREDIT, "a", offsetof(outbox_event, amount_fen), I64},
@@ -115,6 +121,19 @@ void outbox_events_free(outbox_events *e)
 	json_decref(e->array);
 	free(e->event);
 	*e = (outbox_events){0};
+}
+
+void outbox_events_join(const outbox_events *part, size_t parts, outbox_events *out)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < parts; i++)
+		count += part[i].count;
+	*out = (outbox_events){.event = calloc(count, sizeof *out->event)};
+	BUG_ON(!out->event);
+	for (size_t i = 0; i < parts; i++) {
+		memcpy(out->event + out->count, part[i].event, part[i].count * sizeof *out->event);
+		out->count += part[i].count;
+	}
 }
 
 err_t outbox_lock_free(db_t *db, uint64_t from, int64_t now_ms, unsigned limit, db_rows_t **out)

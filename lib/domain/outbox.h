@@ -22,6 +22,8 @@ typedef enum {
 	OUTBOX_WITHDRAWAL = 7, /* [{"no":order_no}] → <cell>.withdraw */
 	OUTBOX_CHECK = 8, /* [{"no":order_no,"k":finance kind,"d":delay,"n":try}] → <cell>.wait<d>,
 				  and from there <cell>.check (check.h) */
+	OUTBOX_ISSUE = 9, /* [{"i":"issuer","o":"out_order_no","u":uid,"a":fen,"c":"campaign",
+			     "x":expires_at}], a partner's → <cell of u>.issue */
 } outbox_kind;
 
 /* Inside the caller's transaction. `payload` is the JSON array; numbers in it are JSON integers. */
@@ -39,6 +41,7 @@ typedef struct {
 	char event_id[OUTBOX_EVENT_ID_BYTES];     /* of CALLBACK */
 	char out_order_no[OUTBOX_EVENT_ID_BYTES]; /* of SUBSIDY, like the next line */
 	uint64_t campaign, expires_at_ms, lease_id;
+	char issuer[OUTBOX_EVENT_ID_BYTES], campaign_name[OUTBOX_EVENT_ID_BYTES]; /* of ISSUE */
 	unsigned order_kind, delay; /* of CHECK, like the next line */
 	uint64_t nth;               /* which try it is to be, from 1 */
 } outbox_event;
@@ -52,6 +55,8 @@ typedef struct {
 /* Strict about the fields above, indifferent to others. ERR_INVALID_JSON, ERR_INVALID_FIELD. */
 err_t outbox_parse(outbox_kind kind, const char *payload, size_t n, outbox_events *out) MUST_CHECK;
 void outbox_events_free(outbox_events *e);
+/* The events of several, copied into one without an array; the caller frees out->event. */
+void outbox_events_join(const outbox_events *part, size_t parts, outbox_events *out);
 
 /* Inside the caller's transaction: up to `limit` rows with id ≥ from that are free, in id order,
  * locked; rows locked by others are passed over. Columns of *out: id, kind, payload. */

@@ -7,6 +7,7 @@
 #include "domain/payment.h"
 #include "domain/shares.h"
 #include "domain/split.h"
+#include "domain/subsidy.h"
 #include "store/db.h"
 
 /* Stored; never reuse a number. */
@@ -43,6 +44,7 @@ typedef struct {
 	uint8_t commitment[32];
 	char greeting[401];                        /* VARCHAR(100), UTF-8 */
 	char video_id[PACKET_VIDEO_MAX_BYTES + 1]; /* "" for none */
+	uint64_t campaign;                         /* that pays for a b2c packet; else 0 */
 } packet_row;
 
 const char *packet_kind_name(packet_kind k);   /* "c2c" */
@@ -71,9 +73,12 @@ typedef struct {
 /* A checked order; pointers stay the caller's. */
 typedef struct {
 	uint64_t uid;
+	packet_kind kind;
 	split_kind split;
 	packet_scope scope;
-	int64_t total_fen;               /* ≥ count */
+	int64_t total_fen;               /* ≥ count; of b2c what the subsidy holds */
+	uint64_t subsidy_id;             /* b2c: this, … */
+	const token_win *win;            /* … or what a token of this uid holds; else NULL */
 	uint32_t count;                  /* ≥ 1 */
 	const char *greeting, *video_id; /* video_id NULL for none */
 	const uint64_t *invited;         /* distinct */
@@ -83,19 +88,20 @@ typedef struct {
 	size_t nonce_len;
 	const char *key; /* Idempotency-Key */
 	uint8_t body_hash[32];
-	int64_t now_ms, payment_ttl_ms, check_ms;
+	int64_t now_ms, payment_ttl_ms, packet_ttl_ms, check_ms;
 } packet_order;
 
 typedef struct {
 	packet_row packet;   /* as it was when it was sent */
-	payment_row payment; /* as it is now */
+	payment_row payment; /* as it is now; of c2c */
 	bool replayed;       /* the key was used before, with the same body */
 } packet_sent;
 
-/* One transaction: the key's row, the seed's consumption, the packet (unpaid), its invited users
- * and its payment (pending). ERR_IDEMPOTENCY_KEY_REUSED, ERR_IDEMPOTENCY_KEY_BUSY;
+/* One transaction: the key's row, the seed's consumption, the packet, its invited users, and for
+ * c2c (unpaid) its payment (pending), for b2c (open) the spending of its subsidy, which a token's
+ * win may first have to be recorded for. ERR_IDEMPOTENCY_KEY_REUSED, ERR_IDEMPOTENCY_KEY_BUSY;
  * ERR_INVALID_FIELD: seed_id is not the user's current seed; ERR_OUTCOME_UNKNOWN: repeat with the
- * same key. */
+ * same key. b2c: as subsidy_record and subsidy_spend; ERR_SHARE_TOO_SMALL. */
 err_t packet_send(const packet_desk *d, const packet_order *o, packet_sent *out) MUST_CHECK;
 
 /* The seed that the user's next packet will use; made when there is none. */

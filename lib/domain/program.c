@@ -147,6 +147,7 @@ static void program_load_keys(program_t *p)
 		{"grant.keys", &p->grant_keys},
 		{"seal.keys", &p->seal_keys},
 		{"finance.keys", &p->finance_keys},
+		{"internal.keys", &p->internal_keys},
 	};
 
 	for (unsigned i = 0; i < sizeof(rings) / sizeof(*rings); i++)
@@ -198,6 +199,7 @@ void program_end(program_t **p)
 	keys_free(&(*p)->grant_keys);
 	keys_free(&(*p)->seal_keys);
 	keys_free(&(*p)->finance_keys);
+	keys_free(&(*p)->internal_keys);
 	topology_free(&(*p)->topo);
 	conf_free(&(*p)->conf);
 	free(*p);
@@ -228,6 +230,17 @@ void program_mq_target(const program_t *p, mq_target *out)
 	if (keys_secret(
 		    conf_secret_path(p->conf, "mq.hongbao"), out->password, sizeof(out->password)))
 		program_refuse("RabbitMQ's password cannot be read");
+}
+
+void program_peer_target(const program_t *p, peer_target *out)
+{
+	*out = (peer_target){
+		.connect_ms = conf_i(p->conf, CONF_PEER_CONNECT_MS),
+		.total_ms = conf_i(p->conf, CONF_PEER_TOTAL_MS),
+		.keys = p->internal_keys,
+	};
+	snprintf(out->url, sizeof(out->url), "http://%s:%u", p->topo->nginx_host,
+		(unsigned)p->topo->internal_port);
 }
 
 void program_finance_target(const program_t *p, finance_target *out)

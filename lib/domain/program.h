@@ -12,6 +12,7 @@
 #include "store/db.h"
 #include "store/finance.h"
 #include "store/mq.h"
+#include "store/peer.h"
 
 typedef struct {
 	conf_t *conf;
@@ -20,11 +21,12 @@ typedef struct {
 	char site[16];
 	int instance;
 	uint64_t epoch;
-	keys_ring_t *session_keys; /* secrets/session.keys: shared with whoever logs users in */
-	keys_ring_t *grant_keys;   /* secrets/grant.keys: shared with the host app */
-	keys_ring_t *seal_keys;    /* secrets/seal.keys: ours alone; seeds and cursors */
-	keys_ring_t *finance_keys; /* secrets/finance.keys */
-	db_target db;              /* the primary; user and password as `db_user` */
+	keys_ring_t *session_keys;  /* secrets/session.keys: shared with whoever logs users in */
+	keys_ring_t *grant_keys;    /* secrets/grant.keys: shared with the host app */
+	keys_ring_t *seal_keys;     /* secrets/seal.keys: ours alone; seeds and cursors */
+	keys_ring_t *finance_keys;  /* secrets/finance.keys */
+	keys_ring_t *internal_keys; /* secrets/internal.keys: between our programs of all cells */
+	db_target db;               /* the primary; user and password as `db_user` */
 } program_t;
 
 /* `name` e.g. "hb-core"; `db_user` e.g. "hb_core", whose password is secrets/db.<db_user>. Ends the
@@ -38,6 +40,8 @@ err_t program_db_pool(const program_t *p, unsigned connections, db_pool_t **out)
 err_t program_cache(const program_t *p, unsigned handles, cache_t **out) MUST_CHECK;
 /* Reads secrets/mq.hongbao; ends the process like program_start when it cannot. */
 void program_mq_target(const program_t *p, mq_target *out);
+/* Our own programs, wherever they are, through the internal listener. */
+void program_peer_target(const program_t *p, peer_target *out);
 void program_finance_target(const program_t *p, finance_target *out);
 bool program_owns_slot(const program_t *p, unsigned slot);
 

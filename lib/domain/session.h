@@ -7,6 +7,7 @@
 #include "base/keys.h"
 
 enum { SESSION_TOKEN_BYTES = 160, SESSION_UID_MAX_DIGITS = 18 };
+#define SESSION_UID_MAX UINT64_C(999999999999999999) /* SESSION_UID_MAX_DIGITS */
 typedef enum { SESSION_FRIEND = 1, SESSION_FAN = 2 } session_relation;
 
 void session_mint(

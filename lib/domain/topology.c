@@ -65,6 +65,7 @@ static const topology_field topology_nginx_fields[] = {
 	TOPOLOGY_F_TEXT("host", topology_t, nginx_host),
 	TOPOLOGY_F_PORT("front_port", true, topology_t, front_port),
 	TOPOLOGY_F_PORT("ops_port", true, topology_t, ops_port),
+	TOPOLOGY_F_PORT("internal_port", true, topology_t, internal_port),
 	TOPOLOGY_F_PORT("finance_port", true, topology_t, finance_port),
 };
 static const topology_field topology_finance_fields[] = {
@@ -368,6 +369,8 @@ static err_t topology_read_root(topology_reader *rd, const config_setting_t *roo
 		e = topology_use_port(rd, t->nginx_host, t->front_port);
 	if (!e)
 		e = topology_use_port(rd, t->nginx_host, t->ops_port);
+	if (!e)
+		e = topology_use_port(rd, t->nginx_host, t->internal_port);
 	if (!e)
 		e = topology_use_port(rd, t->nginx_host, t->finance_port);
 	if (!e)

@@ -43,7 +43,7 @@ typedef struct {
 	char mq_host[64];
 	uint16_t mq_port;
 	char etcd[256]; /* endpoints, comma-separated */
-	uint16_t front_port, ops_port, finance_port,
+	uint16_t front_port, ops_port, internal_port, finance_port,
 		finance_fcgi_port; /* of nginx and hb-finance-sim */
 	char nginx_host[64];
 } topology_t;

@@ -27,7 +27,9 @@ typedef struct http_req {
 	const char *method, *path, *query; /* path without query, not decoded; query "" when none */
 	const char *request_id;  /* from nginx (HTTP_X_REQUEST_ID), made here when absent */
 	const char *traceparent; /* NULL when absent or malformed */
-	const char *authorization, *session_cookie, *idempotency_key, *origin, *csrf, *signature,
+	const char *authorization, *session_cookie, *idempotency_key, *origin, *csrf,
+		*signature,       /* X-Finance-Signature */
+		*hb_signature,    /* X-Hb-Signature: of a partner, or of our own programs */
 		*remote_addr;     /* NULL when absent */
 	bool zh;                  /* Accept-Language prefers Chinese (also when it says nothing) */
 	const char *content_type; /* NULL when absent */

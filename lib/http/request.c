@@ -21,7 +21,7 @@ enum {
 typedef struct {
 	char *method, *uri, *content_type, *content_length, *remote_addr, *request_id,
 		*authorization, *session, *idempotency_key, *origin, *csrf, *language, *traceparent,
-		*signature, *ops;
+		*signature, *hb_signature, *ops;
 } params;
 
 typedef struct {
@@ -47,6 +47,7 @@ static const param_row param_rows[] = {
 	PARAM("HTTP_X_HB_CSRF", csrf),
 	PARAM("HTTP_ACCEPT_LANGUAGE", language),
 	PARAM("HTTP_TRACEPARENT", traceparent),
+	PARAM("HTTP_X_HB_SIGNATURE", hb_signature),
 	PARAM("HTTP_X_FINANCE_SIGNATURE", signature),
 	PARAM("HB_OPS", ops),
 };
@@ -206,6 +207,7 @@ void request_read(http_req_t *r, FCGX_Request *f)
 	r->origin = p.origin;
 	r->csrf = p.csrf;
 	r->signature = p.signature;
+	r->hb_signature = p.hb_signature;
 	r->remote_addr = p.remote_addr;
 	r->zh = language_prefers_zh(p.language);
 	r->content_type = p.content_type;

@@ -580,7 +580,7 @@ err_t mq_again(mq_t *m, uint64_t tag)
 	return rc == AMQP_STATUS_OK ? ERR_OK : lost(m, "nack", amqp_error_string2(rc));
 }
 
-err_t mq_depth(mq_t *m, const char *queue, uint64_t *ready)
+err_t mq_depth(mq_t *m, const char *queue, uint64_t *ready, uint64_t *consumers)
 {
 	uint16_t code;
 
@@ -589,7 +589,9 @@ err_t mq_depth(mq_t *m, const char *queue, uint64_t *ready)
 	amqp_queue_declare_ok_t *ok = amqp_queue_declare(
 		m->conn, CHANNEL, amqp_cstring_bytes(queue), 1, 0, 0, 0, amqp_empty_table);
 	err_t e = replied(m, queue, amqp_get_rpc_reply(m->conn), &code);
-	if (e == ERR_OK)
+	if (e == ERR_OK) {
 		*ready = ok->message_count;
+		*consumers = ok->consumer_count;
+	}
 	return code == AMQP_NOT_FOUND ? ERR_NOT_FOUND : e;
 }

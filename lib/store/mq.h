@@ -59,7 +59,8 @@ err_t mq_next(mq_t *m, int64_t timeout_ms, mq_in *in) MUST_CHECK;
 err_t mq_ack(mq_t *m, uint64_t tag) MUST_CHECK;
 err_t mq_again(mq_t *m,
 	uint64_t tag) MUST_CHECK; /* nack with requeue: counts towards the delivery limit */
-/* Messages ready in a queue. ERR_NOT_FOUND when there is no such queue (close and open again). */
-err_t mq_depth(mq_t *m, const char *queue, uint64_t *ready) MUST_CHECK;
+/* Messages ready in a queue, and who consumes it. ERR_NOT_FOUND when there is no such queue (close
+ * and open again). */
+err_t mq_depth(mq_t *m, const char *queue, uint64_t *ready, uint64_t *consumers) MUST_CHECK;
 
 #endif

@@ -21,8 +21,8 @@ DELETE FROM user_seed WHERE uid = ? AND seed_id = ?;
 
 -- name: packet_insert
 INSERT INTO packet (packet_id, sender, kind, split, scope, state, count, remaining_count, total, remaining, created_at,
-  expires_at, seed_id, seed, nonce, commitment, greeting, video_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+  expires_at, seed_id, seed, nonce, commitment, greeting, video_id, campaign)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- The uids as a JSON array of integers: one trip for up to 200 rows.
 -- name: invited_insert
@@ -31,13 +31,13 @@ SELECT ?, list.uid FROM JSON_TABLE(?, '$[*]' COLUMNS (uid BIGINT UNSIGNED PATH '
 
 -- name: packet_load
 SELECT packet_id, sender, kind, split, scope, state, count, remaining_count, total, remaining, created_at, expires_at,
-  seed_id, seed, nonce, commitment, greeting, video_id
+  seed_id, seed, nonce, commitment, greeting, video_id, campaign
 FROM packet WHERE packet_id = ?;
 
 -- The columns of packet_load.
 -- name: packet_sent_page
 SELECT packet_id, sender, kind, split, scope, state, count, remaining_count, total, remaining, created_at, expires_at,
-  seed_id, seed, nonce, commitment, greeting, video_id
+  seed_id, seed, nonce, commitment, greeting, video_id, campaign
 FROM packet WHERE sender = ? AND (created_at < ? OR (created_at = ? AND packet_id < ?))
 ORDER BY created_at DESC, packet_id DESC LIMIT ?;
 

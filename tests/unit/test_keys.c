@@ -64,7 +64,9 @@ static void bad_files_are_refused(void **state)
 	static const char *const bad[] = {"", "\n", "k1\n", "k1 \n", " " KEY_1 "\n",
 		"k1  " KEY_1 "\n", "k1 " KEY_1 " \n", "k1 " KEY_1 "0\n", "K1 " KEY_1 "\n",
 		"k12345678 " KEY_1 "\n", "k.1 " KEY_1 "\n", "k1 " KEY_1 "\n\nk2 " KEY_2 "\n",
-		"k1 " KEY_1 "\nk1 " KEY_2 "\n", "k1 " KEY_1 "\r\n", "k1 zz" KEY_1 "\n"};
+		"k1 " KEY_1 "\nk1 " KEY_2 "\n", "k1 " KEY_1 "\r\n", "k1 zz" KEY_1 "\n",
+		"k1 " KEY_1 " a:b \n", "k1 " KEY_1 "  a:b\n", "k1 " KEY_1 " a:b  c:d\n",
+		"k1 " KEY_1 " A:b\n", "k1 " KEY_1 "\ta:b\n"};
 	static const mode_t wide[] = {0600, 0440, 0404, 0500, 0401, 0777};
 	keys_ring_t *r = NULL;
 
@@ -79,6 +81,24 @@ static void bad_files_are_refused(void **state)
 	assert_int_equal(keys_load("/nonexistent", &r), ERR_CONFIG_INVALID);
 	assert_int_equal(keys_load(dir, &r), ERR_CONFIG_INVALID);
 	assert_null(r);
+}
+
+static void a_key_is_good_for_what_stands_behind_it(void **state)
+{
+	keys_ring_t *r = ring(
+		"k1 " KEY_1 " campaign:demo campaign:x\nk2 " KEY_2 " campaign:*\nk3 " KEY_1 "\n");
+
+	(void)state;
+	assert_true(keys_allows(r, "k1", "campaign", "demo"));
+	assert_true(keys_allows(r, "k1", "campaign", "x"));
+	assert_false(keys_allows(r, "k1", "campaign", "dem"));
+	assert_false(keys_allows(r, "k1", "campaign", "demo2"));
+	assert_false(keys_allows(r, "k1", "camp", "demo"));
+	assert_true(keys_allows(r, "k2", "campaign", "anything"));
+	assert_false(keys_allows(r, "k2", "refund", "anything"));
+	assert_false(keys_allows(r, "k3", "campaign", "demo"));
+	assert_false(keys_allows(r, "k4", "campaign", "demo"));
+	keys_free(&r);
 }
 
 static void sixteen_keys_fit_and_no_more(void **state)
@@ -193,6 +213,7 @@ int main(void)
 		cmocka_unit_test(sha256_and_hmac_match_the_vectors),
 		cmocka_unit_test(the_first_key_signs_and_all_verify),
 		cmocka_unit_test(bad_files_are_refused),
+		cmocka_unit_test(a_key_is_good_for_what_stands_behind_it),
 		cmocka_unit_test(sixteen_keys_fit_and_no_more),
 		cmocka_unit_test(a_secret_is_the_first_line),
 		cmocka_unit_test(what_is_sealed_opens_only_as_it_was),

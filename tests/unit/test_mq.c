@@ -111,7 +111,7 @@ static void declaring_twice_is_fine_and_otherwise_refused(void **state)
 static void what_is_published_is_consumed_in_order(void **state)
 {
 	(void)state;
-	uint64_t tag, ready = 9;
+	uint64_t tag, consumers, ready = 9;
 
 	assert_int_equal(publish_text(mq, queue, "one", 5000), ERR_OK);
 	assert_int_equal(publish_text(mq, queue, "", 5000), ERR_OK);
@@ -123,7 +123,7 @@ static void what_is_published_is_consumed_in_order(void **state)
 	assert_int_equal(mq_ack(mq, tag), ERR_OK);
 	expect_next(mq, "three", 0, &tag);
 	assert_int_equal(mq_ack(mq, tag), ERR_OK);
-	assert_int_equal(mq_depth(mq, queue, &ready), ERR_OK);
+	assert_int_equal(mq_depth(mq, queue, &ready, &consumers), ERR_OK);
 	assert_int_equal(ready, 0);
 	mq_in in;
 	int64_t start = clk_mono_ms();
@@ -343,12 +343,12 @@ static void a_consumer_whose_queue_goes_is_told(void **state)
 static void the_depth_of_a_missing_queue_is_not_found(void **state)
 {
 	(void)state;
-	uint64_t ready;
+	uint64_t consumers, ready;
 
 	assert_int_equal(publish_text(mq, queue, "a", 5000), ERR_OK);
-	assert_int_equal(mq_depth(mq, queue, &ready), ERR_OK);
+	assert_int_equal(mq_depth(mq, queue, &ready, &consumers), ERR_OK);
 	assert_int_equal(ready, 1);
-	assert_int_equal(mq_depth(mq, "A.no_such_queue", &ready), ERR_NOT_FOUND);
+	assert_int_equal(mq_depth(mq, "A.no_such_queue", &ready, &consumers), ERR_NOT_FOUND);
 }
 
 static void what_cannot_be_opened_is_unavailable_in_time(void **state)

@@ -46,6 +46,7 @@ static int tear_down(void **state)
 static packet_order order(const char *key)
 {
 	return (packet_order){.uid = 5001,
+		.kind = PACKET_C2C,
 		.split = SPLIT_LUCKY,
 		.scope = PACKET_PUBLIC,
 		.total_fen = 100,

@@ -7,8 +7,8 @@ static const char good[] =
 	"sites = (\"east\", \"west\", \"north\");\n"
 	"mq = { host = \"127.0.0.1\"; port = 18020; };\n"
 	"etcd = \"http://127.0.0.1:18022\";\n"
-	"nginx = { host = \"127.0.0.1\"; front_port = 18000; ops_port = 18001; finance_port = "
-	"18002; };\n"
+	"nginx = { host = \"127.0.0.1\"; front_port = 18000; ops_port = 18001; internal_port = "
+	"18004; finance_port = 18002; };\n"
 	"finance = { fcgi_port = 18003; };\n"
 	"cells = (\n"
 	" { name = \"A\"; number = 1; slots = \"0-249,600-999\"; active = \"east\"; members = (\n"
@@ -46,6 +46,7 @@ static void a_good_file_is_read(void **state)
 	assert_int_equal(t->mq_port, 18020);
 	assert_string_equal(t->etcd, "http://127.0.0.1:18022");
 	assert_int_equal(t->front_port, 18000);
+	assert_int_equal(t->internal_port, 18004);
 	assert_int_equal(t->finance_port, 18002);
 	assert_int_equal(t->finance_fcgi_port, 18003);
 	a = topology_cell_named(t, "A");

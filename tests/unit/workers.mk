@@ -2,7 +2,7 @@ check_PROGRAMS += tests/unit/test_workers
 tests_unit_test_workers_SOURCES = tests/unit/test_workers.c $(HB_WORKER_PARTS)
 tests_unit_test_workers_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 
-SERVER_TESTS += tests/unit/test_orders tests/unit/test_settling tests/unit/test_alerts tests/unit/test_relay tests/unit/test_relay_full tests/unit/test_packet
+SERVER_TESTS += tests/unit/test_subsidy tests/unit/test_orders tests/unit/test_settling tests/unit/test_alerts tests/unit/test_relay tests/unit/test_relay_full tests/unit/test_packet
 CELL_DB_SOURCES = tests/unit/cell_db.c tests/unit/cell_db.h $(SERVER_TEST_SOURCES)
 CELL_DB_CPPFLAGS = $(AM_CPPFLAGS) -DHB_SRCDIR='"$(abs_top_srcdir)"'
 ORDERS_FIXTURE = tests/unit/orders_fixture.c tests/unit/orders_fixture.h $(CELL_DB_SOURCES)
@@ -24,3 +24,9 @@ tests_unit_test_relay_full_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 tests_unit_test_packet_SOURCES = tests/unit/test_packet.c tests/unit/finance_ring.c tests/unit/finance_ring.h $(CELL_DB_SOURCES)
 tests_unit_test_packet_CPPFLAGS = $(CELL_DB_CPPFLAGS)
 tests_unit_test_packet_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
+tests_unit_test_subsidy_SOURCES = tests/unit/test_subsidy.c $(CELL_DB_SOURCES)
+tests_unit_test_subsidy_CPPFLAGS = $(CELL_DB_CPPFLAGS)
+tests_unit_test_subsidy_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_rate
+tests_unit_test_rate_SOURCES = tests/unit/test_rate.c workers/rate.c workers/rate.h
+tests_unit_test_rate_LDADD = $(BASE_LIBS) $(UNIT_LIBS)

@@ -58,9 +58,10 @@ make_secrets() {
 	local name
 	(
 		umask 377
-		for name in session grant seal finance; do
+		for name in session grant seal finance internal; do
 			[ -s "$STACK/secrets/$name.keys" ] || echo "k1 $(random_hex 32)" >"$STACK/secrets/$name.keys"
 		done
+		[ -s "$STACK/secrets/partner.demo.keys" ] || echo "k1 $(random_hex 32) campaign:*" >"$STACK/secrets/partner.demo.keys"
 		for name in db.hb_core db.hb_query db.hb_worker db.hb_rain db.hb_ctl db.hb_repl mq.hongbao; do
 			[ -s "$STACK/secrets/$name" ] || random_hex 24 >"$STACK/secrets/$name"
 		done

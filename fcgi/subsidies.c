@@ -1,0 +1,126 @@
+/* GET /v1/me/subsidies: what is recorded, and what the user has won that is not recorded yet. The
+ * tokens are read first: a win that is recorded in between is then in both, and shown once; the other
+ * way round it would be in neither. Nothing is recorded here. A token list that cannot be read, or of
+ * which nobody can prove that it is whole, is said to be degraded; sending works all the same. */
+#include "domain/states.h"
+#include "domain/subsidy.h"
+#include "domain/token_list.h"
+#include "fcgi/handlers.h"
+#include <string.h>
+
+enum { SUBSIDIES_SHOWN_MAX = SUBSIDY_LIST_MAX - 1 };
+
+typedef struct {
+	token_list_entry *token; /* not yet recorded, in the order of winning */
+	size_t tokens;
+	bool complete;
+	subsidy_row *row;
+	unsigned rows;
+	bool more; /* there are more rows than are shown */
+} listing;
+
+static void shown(app_call_t *c, const subsidy_row *s, const char *token)
+{
+	jw_t *w = &c->r->out;
+	jw_obj(w, NULL);
+	jw_id(w, "subsidy_id", s->subsidy_id);
+	jw_money(w, "amount", s->amount_fen);
+	jw_str(w, "state", subsidy_shown_state(s, c->now_ms));
+	jw_time(w, "expires_at", s->expires_at_ms);
+	jw_str(w, "source", token ? "token" : "record");
+	if (token)
+		jw_str(w, "token", token);
+	if (s->packet_id)
+		jw_id(w, "packet_id", s->packet_id);
+	jw_obj_end(w);
+}
+
+static bool is_row(const listing *l, const char *out_order_no)
+{
+	for (unsigned i = 0; i < l->rows; i++)
+		if (strcmp(l->row[i].out_order_no, out_order_no) == 0)
+			return true;
+	return false;
+}
+
+static void drop_recorded(listing *l)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < l->tokens; i++)
+		if (!is_row(l, l->token[i].win.out_order_no))
+			l->token[kept++] = l->token[i];
+	l->tokens = kept;
+}
+
+/* A token may be of a row that this page does not show, or that came since: asked for by number. */
+static err_t find_recorded(db_t *db, app_call_t *c, listing *l)
+{
+	_Static_assert((int)TOKEN_LIST_MAX <= (int)SUBSIDY_FIND_MAX, "one question is enough");
+	token_win *win = arena_alloc(c->r->arena, TOKEN_LIST_MAX * sizeof *win);
+	for (size_t i = 0; i < l->tokens; i++)
+		win[i] = l->token[i].win;
+	unsigned found = 0;
+	const err_t e = subsidy_recorded(db, win, (unsigned)l->tokens, l->row + l->rows, &found);
+	if (e != ERR_OK)
+		return e;
+	l->rows += found;
+	drop_recorded(l);
+	return ERR_OK;
+}
+
+static err_t rows_read(app_call_t *c, listing *l)
+{
+	db_t *db;
+	err_t e = db_pool_take(c->app->db, &db);
+	if (e != ERR_OK)
+		return e;
+	e = subsidy_list(db, c->uid, c->now_ms, SUBSIDY_LIST_MAX, l->row, &l->rows);
+	if (e == ERR_OK) {
+		l->more = l->rows > SUBSIDIES_SHOWN_MAX;
+		l->rows -= l->more;
+		drop_recorded(l);
+	}
+	if (e == ERR_OK && l->tokens > 0)
+		e = find_recorded(db, c, l);
+	db_pool_give(c->app->db, &db);
+	return e;
+}
+
+static void answer_write(app_call_t *c, const listing *l)
+{
+	jw_t *w = &c->r->out;
+	jw_obj(w, NULL);
+	jw_arr(w, "data");
+	for (size_t i = l->tokens; i-- > 0;) {
+		const token_win *win = &l->token[i].win;
+		const subsidy_row s = {.subsidy_id = win->subsidy_id,
+			.amount_fen = win->amount_fen,
+			.expires_at_ms = win->expires_at_ms,
+			.state = STATES_SUBSIDY_USABLE};
+		shown(c, &s, l->token[i].token);
+	}
+	for (unsigned i = 0; i < l->rows; i++)
+		shown(c, &l->row[i], NULL);
+	jw_arr_end(w);
+	jw_bool(w, "more", l->more);
+	jw_arr(w, "degraded");
+	if (!l->complete)
+		jw_str(w, NULL, "token_list");
+	jw_arr_end(w);
+	jw_obj_end(w);
+}
+
+err_t handle_subsidies(app_call_t *c)
+{
+	const program_t *p = c->app->p;
+	listing l = {.token = arena_alloc(c->r->arena, TOKEN_LIST_MAX * sizeof *l.token),
+		.row = arena_alloc(
+			c->r->arena, (SUBSIDY_LIST_MAX + TOKEN_LIST_MAX) * sizeof *l.row)};
+	token_list_read(c->app->cache, p->seal_keys,
+		topology_member_at(p->cell, p->site)->rain_count, c->uid, c->now_ms, l.token,
+		&l.tokens, &l.complete);
+	const err_t e = rows_read(c, &l);
+	if (e == ERR_OK)
+		answer_write(c, &l);
+	return e;
+}
