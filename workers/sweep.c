@@ -11,6 +11,7 @@
 #include "domain/refund.h"
 #include "domain/states.h"
 #include "workers/outage.h"
+#include <pthread.h>
 #include <stdlib.h>
 
 enum {
@@ -133,6 +134,38 @@ static err_t check_batch(sweep *s, unsigned due, size_t count, int64_t until_ms)
 	return ERR_OK;
 }
 
+/* Of the process: one thread looks for all of them, so that an idle cell is asked once a round and not
+ * once a thread; the others join while there is more than one batch. */
+static struct {
+	pthread_mutex_t lock;
+	bool looking, more;
+	int64_t next_ms; /* monotonic: of the next round */
+} turn = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool turn_take(void)
+{
+	pthread_mutex_lock(&turn.lock);
+	bool mine = turn.more || (!turn.looking && clk_mono_ms() >= turn.next_ms);
+	turn.looking |= mine;
+	pthread_mutex_unlock(&turn.lock);
+	return mine;
+}
+
+static void turn_end(int64_t pause_ms)
+{
+	pthread_mutex_lock(&turn.lock);
+	turn.looking = turn.more = false;
+	turn.next_ms = clk_mono_ms() + pause_ms;
+	pthread_mutex_unlock(&turn.lock);
+}
+
+static void turn_more(bool more)
+{
+	pthread_mutex_lock(&turn.lock);
+	turn.more = more;
+	pthread_mutex_unlock(&turn.lock);
+}
+
 static err_t sweep_orders(sweep *s, unsigned due)
 {
 	size_t count = s->batch;
@@ -143,8 +176,10 @@ static err_t sweep_orders(sweep *s, unsigned due)
 		int64_t until_ms = clk_mono_ms() + lease_ms / 2;
 		err = orders_take_due(&s->w->desk, dues[due].kind, dues[due].state, s->batch,
 			clk_wall_ms() + lease_ms, s->no, &count);
-		if (err == ERR_OK)
-			err = check_batch(s, due, count, until_ms);
+		if (err != ERR_OK)
+			break;
+		turn_more(count == s->batch);
+		err = check_batch(s, due, count, until_ms);
 	}
 	return err;
 }
@@ -201,12 +236,15 @@ void sweep_run(worker_t *w)
 	s.no = calloc(s.batch, sizeof *s.no);
 	BUG_ON(!s.no);
 	do {
-		err_t err = sweep_round(&s);
 		pause_ms = conf_i(conf, CONF_SWEEP_EVERY_MS);
+		if (!turn_take())
+			continue;
+		err_t err = sweep_round(&s);
 		if (err != ERR_OK)
 			pause_ms = outage_failed(&s.outage, err);
 		else
 			outage_over(&s.outage);
+		turn_end(pause_ms);
 	} while (!life_wait_ms(pause_ms));
 	free(s.no);
 }

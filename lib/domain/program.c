@@ -155,6 +155,23 @@ static void program_load_keys(program_t *p)
 			program_refuse("a key ring cannot be read");
 }
 
+static finance_limits_t *program_finance_limits(const conf_t *c)
+{
+	static const conf_id ids[FINANCE_OPS] = {
+		[FINANCE_OP_QUERY] = CONF_FINANCE_QUERIES,
+		[FINANCE_OP_PAYMENT] = CONF_FINANCE_PAYMENTS,
+		[FINANCE_OP_TRANSFER] = CONF_FINANCE_TRANSFERS,
+		[FINANCE_OP_REFUND] = CONF_FINANCE_REFUNDS,
+		[FINANCE_OP_WITHDRAWAL] = CONF_FINANCE_WITHDRAWALS,
+	};
+	unsigned in_flight[FINANCE_OPS];
+
+	for (unsigned op = 0; op < FINANCE_OPS; op++)
+		in_flight[op] = (unsigned)conf_i(c, ids[op]);
+	return finance_limits_new(in_flight, (unsigned)conf_i(c, CONF_FINANCE_PER_S),
+		conf_i(c, CONF_FINANCE_PLACE_MS));
+}
+
 program_t *program_start(int argc, char **argv, const char *name, const char *db_user,
 	void (*on_stop)(void *), void *ctx, int *argi)
 {
@@ -181,6 +198,7 @@ program_t *program_start(int argc, char **argv, const char *name, const char *db
 	primary = program_read_live(p, a.live);
 	program_fill_db(p, primary, db_user);
 	program_load_keys(p);
+	p->finance_limits = program_finance_limits(p->conf);
 	if (metrics_open(conf_s(p->conf, CONF_METRICS_DIR), name, p->cell->name, p->instance))
 		program_refuse("the metrics' file cannot be opened");
 	if (life_start(on_stop, ctx))
@@ -200,6 +218,7 @@ void program_end(program_t **p)
 	keys_free(&(*p)->seal_keys);
 	keys_free(&(*p)->finance_keys);
 	keys_free(&(*p)->internal_keys);
+	finance_limits_free(&(*p)->finance_limits);
 	topology_free(&(*p)->topo);
 	conf_free(&(*p)->conf);
 	free(*p);
@@ -252,6 +271,7 @@ void program_finance_target(const program_t *p, finance_target *out)
 		.connect_ms = conf_i(p->conf, CONF_FINANCE_CONNECT_MS),
 		.total_ms = conf_i(p->conf, CONF_FINANCE_TOTAL_MS),
 		.keys = p->finance_keys,
+		.limits = p->finance_limits,
 		.mock = conf_b(p->conf, CONF_FINANCE_MOCK),
 	};
 	if (strlen(url) >= sizeof(out->url) || strlen(merchant) >= sizeof(out->merchant))

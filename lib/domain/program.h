@@ -26,7 +26,8 @@ typedef struct {
 	keys_ring_t *seal_keys;     /* secrets/seal.keys: ours alone; seeds and cursors */
 	keys_ring_t *finance_keys;  /* secrets/finance.keys */
 	keys_ring_t *internal_keys; /* secrets/internal.keys: between our programs of all cells */
-	db_target db;               /* the primary; user and password as `db_user` */
+	finance_limits_t *finance_limits;
+	db_target db; /* the primary; user and password as `db_user` */
 } program_t;
 
 /* `name` e.g. "hb-core"; `db_user` e.g. "hb_core", whose password is secrets/db.<db_user>. Ends the

@@ -25,7 +25,7 @@ enum {
 	ANSWER_SKEW_S = 300,
 	LOG_EVERY_MS = 1000,
 };
-enum { CALL_OK, CALL_REFUSED, CALL_UNKNOWN };
+enum { CALL_OK, CALL_REFUSED, CALL_UNKNOWN, CALL_LIMITED };
 
 static const char SIGNATURE_HEADER[] = "X-Finance-Signature:";
 
@@ -51,6 +51,7 @@ typedef struct {
 	char id[2 * ID_BYTES + 1];
 	uint64_t order_no;
 	finance_kind kind;
+	finance_op op;
 	long status; /* 0: no answer that counts */
 } call_t;
 
@@ -283,8 +284,14 @@ static err_t understand(finance_t *f, const call_t *c, finance_answer *a)
 static err_t call(finance_t *f, call_t *c, finance_answer *a)
 {
 	finance_answer got = {0};
+	if (f->t.limits && finance_limits_take(f->t.limits, c->op) != ERR_OK) {
+		metrics_add(METRICS_FINANCE_CALLS, CALL_LIMITED, 1);
+		return ERR_FINANCE_UNAVAILABLE;
+	}
 	int64_t from_us = clk_mono_us();
 	err_t err = exchange(f, c);
+	if (f->t.limits)
+		finance_limits_give(f->t.limits, c->op);
 	if (err == ERR_OK)
 		err = understand(f, c, &got);
 	metrics_observe_us(METRICS_FINANCE_SECONDS, clk_mono_us() - from_us);
@@ -342,8 +349,10 @@ err_t finance_submit(finance_t *f, finance_kind kind, const finance_order *o, fi
 	BUG_ON(o->order_no == 0 || o->uid == 0 || o->amount_fen <= 0);
 	if (f->t.mock)
 		return mock(kind, true, o->amount_fen, a);
+	_Static_assert((int)FINANCE_OP_WITHDRAWAL == (int)FINANCE_WITHDRAWAL, "ops are kinds");
 	call_t c = {.method = "POST",
 		.kind = kind,
+		.op = (finance_op)kind,
 		.order_no = o->order_no,
 		.body = body,
 		.traceparent = o->traceparent};

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/keys.h"
+#include "store/finance_limits.h"
 #include <stdint.h>
 
 typedef enum {
@@ -30,6 +31,7 @@ typedef struct {
 	int64_t connect_ms, total_ms;
 	const keys_ring_t *keys; /* shared with finance */
 	bool mock;
+	finance_limits_t *limits; /* shared by a program's threads, its owner's; NULL: none */
 } finance_target;
 
 typedef struct {

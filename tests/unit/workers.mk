@@ -30,3 +30,7 @@ tests_unit_test_subsidy_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 check_PROGRAMS += tests/unit/test_rate
 tests_unit_test_rate_SOURCES = tests/unit/test_rate.c workers/rate.c workers/rate.h
 tests_unit_test_rate_LDADD = $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_finance_limits
+tests_unit_test_finance_limits_SOURCES = tests/unit/test_finance_limits.c
+tests_unit_test_finance_limits_LDADD = $(STORE_LIBS) $(UNIT_LIBS)
