@@ -6,6 +6,7 @@
 
 #include "base/logger.h"
 #include "base/metrics.h"
+#include "domain/alert.h"
 #include "domain/ledger.h"
 #include "domain/orders.h"
 #include "domain/outbox.h"
@@ -133,6 +134,10 @@ static err_t count_try(db_t *db, const conf_t *conf, const db_rows_t *r, int64_t
 		METRICS_INC(ORDERS_STUCK);
 		LOG(WARN, "order.stuck", {"kind", LOG_S("credit")}, {"order_no", LOG_U(order_no)},
 			{"tries", LOG_U(tries)});
+		err_t err = alert_stuck(db, "credit", order_no,
+			states_shown(STATES_TRANSFER, STATES_TRANSFER_PENDING), tries, now_ms);
+		if (err != ERR_OK)
+			return err;
 	}
 	return db_exec(db, SQL_ORDERS_TRANSFER_TRY,
 		DB_ARGS(db_u(stuck), db_i(now_ms + orders_wait_ms(conf, tries)), db_u(order_no),
