@@ -140,6 +140,11 @@ class Tables:
     def count_by(self, claims, taken):
         """The queries for claim rows, and for shares that packets say are taken; from what there is now on."""
         self.queries = (claims, taken)
+        self.recount()
+
+    def recount(self):
+        """From what there is now on: after claims whose outcome their callers were not told."""
+        self.catch_up()
         self.rows = self.counted(self.primary)
 
     @staticmethod
