@@ -60,6 +60,21 @@ static err_t record_tx(db_t *db, void *ctx)
 	return err;
 }
 
+static err_t record_all_tx(db_t *db, void *ctx)
+{
+	const recording *r = ctx;
+	return subsidy_record_all(db, r->win, r->count, r->now_ms);
+}
+
+/* All at once, or, where one of them is out of the ordinary, one by one. */
+static err_t record(worker_t *w, recording *r)
+{
+	const err_t err = r->count > 1 ? role_transact(w, record_all_tx, r) : ERR_DB_DUPLICATE;
+	const bool odd =
+		err == ERR_DB_DUPLICATE || err == ERR_ORDER_CONFLICT || err == ERR_SUBSIDY_EXPIRED;
+	return odd ? role_transact(w, record_tx, r) : err;
+}
+
 static token_win win_of(const outbox_event *e)
 {
 	token_win w = {.uid = e->uid,
@@ -89,7 +104,7 @@ err_t subsidy_handle(worker_t *w, const outbox_events *events)
 	for (size_t i = 0; i < r.count; i++)
 		r.win[i] = win_of(&events->event[i]);
 	qsort(r.win, r.count, sizeof *r.win, by_number);
-	const err_t err = role_transact(w, record_tx, &r);
+	const err_t err = record(w, &r);
 	if (err == ERR_OK)
 		metrics_add(METRICS_SUBSIDIES_RECORDED, 0, (int64_t)(r.count - r.late));
 	free(r.win);

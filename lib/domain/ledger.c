@@ -132,6 +132,19 @@ err_t ledger_booked(db_t *db, ledger_booking kind, uint64_t source_no, bool *boo
 	return ERR_OK;
 }
 
+err_t ledger_book_all(db_t *db, ledger_booking kind, const char *json, size_t n, int64_t now_ms)
+{
+	const booking_row *row = &bookings[kind];
+	uint64_t legs = 0;
+	BUG_ON((unsigned)kind >= BOOKINGS || !row->shown || accounts[row->from].kept ||
+		accounts[row->to].kept);
+	const err_t err = db_exec(db, SQL_LEDGER_ADD_ALL,
+		DB_ARGS(db_u(kind), db_u(row->to), db_u(row->from), db_i(now_ms), db_s(json)),
+		&legs);
+	BUG_ON(err == ERR_OK && legs != 2 * n);
+	return err;
+}
+
 err_t ledger_balance(db_t *db, ledger_account kind, uint64_t owner, int64_t *fen)
 {
 	db_rows_t *r;

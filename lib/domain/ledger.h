@@ -32,6 +32,12 @@ err_t ledger_book(db_t *db, ledger_booking kind, uint64_t source_no, uint64_t fr
 /* Whether this booking is there. */
 err_t ledger_booked(db_t *db, ledger_booking kind, uint64_t source_no, bool *booked) MUST_CHECK;
 
+/* Books many of a kind between accounts of which no balance is kept, from and to the same owner:
+ * `json` is an array of n objects with n (source number), c (owner) and a (fen > 0). ERR_DB_DUPLICATE
+ * when one of them was booked before. */
+err_t ledger_book_all(
+	db_t *db, ledger_booking kind, const char *json, size_t n, int64_t now_ms) MUST_CHECK;
+
 /* The kept balance; 0 for an account that has never been booked on. */
 err_t ledger_balance(db_t *db, ledger_account kind, uint64_t owner, int64_t *fen) MUST_CHECK;
 

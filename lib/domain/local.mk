@@ -12,5 +12,5 @@ lib_libhbdomain_a_SOURCES += \
 	lib/domain/recon_live.c lib/domain/recon_live.h lib/domain/recon_pile.c lib/domain/recon_pile.h lib/domain/statement.c lib/domain/statement.h
 lib_libhbdomain_a_SOURCES += lib/domain/credit.c lib/domain/credit.h
 lib_libhbdomain_a_SOURCES += \
-	lib/domain/packet_inner.h lib/domain/packet_send.c lib/domain/subsidy.c lib/domain/subsidy_end.c lib/domain/subsidy_row.h \
+	lib/domain/packet_inner.h lib/domain/packet_send.c lib/domain/subsidy.c lib/domain/subsidy_batch.c lib/domain/subsidy_end.c lib/domain/subsidy_row.h \
 	lib/domain/issue.c lib/domain/issue.h lib/domain/partner.c lib/domain/partner.h

@@ -60,8 +60,7 @@ static err_t other_values(const subsidy_row *s)
 	return ERR_ORDER_CONFLICT;
 }
 
-/* When it expires and of which lease it is may differ: a repeated draw wins the same once more. */
-static bool same_values(const subsidy_row *a, const subsidy_row *b)
+bool subsidy_same_values(const subsidy_row *a, const subsidy_row *b)
 {
 	return a->uid == b->uid && a->amount_fen == b->amount_fen && a->campaign == b->campaign;
 }
@@ -97,7 +96,7 @@ static err_t track(db_t *db, const subsidy_row *s, int64_t now_ms, bool *first, 
 	if (e != ERR_DB_DUPLICATE)
 		return e;
 	e = tracking_find(db, s, known);
-	return e == ERR_OK && !same_values(s, known) ? other_values(s) : e;
+	return e == ERR_OK && !subsidy_same_values(s, known) ? other_values(s) : e;
 }
 
 static err_t subsidy_insert(db_t *db, const subsidy_row *s, int64_t now_ms)
@@ -121,7 +120,7 @@ static bool number_names(const char *out_order_no, uint64_t uid)
 }
 
 /* First of all, so that nothing is written for a lease that is settled. */
-static err_t lease_share(db_t *db, const subsidy_row *s)
+err_t subsidy_lease_share(db_t *db, const subsidy_row *s)
 {
 	db_rows_t *r;
 	const err_t e = db_select(db, SQL_LEASE_SHARE, DB_ARGS(db_u(s->lease_id)), &r);
@@ -161,8 +160,7 @@ static err_t record_new(db_t *db, numbers_t *spare, int64_t now_ms, subsidy_row 
 				     s->campaign, s->amount_fen, now_ms, &booked);
 }
 
-err_t subsidy_record(
-	db_t *db, numbers_t *spare, const token_win *win, int64_t now_ms, subsidy_row *row)
+err_t subsidy_of_win(const token_win *win, int64_t now_ms, subsidy_row *out)
 {
 	subsidy_row s = {.subsidy_id = win->subsidy_id,
 		.uid = win->uid,
@@ -173,13 +171,23 @@ err_t subsidy_record(
 		.expires_at_ms = win->expires_at_ms,
 		.created_at_ms = now_ms,
 		.state = STATES_SUBSIDY_USABLE};
-	subsidy_row known;
-	bool first;
 	snprintf(s.out_order_no, sizeof s.out_order_no, "%s", win->out_order_no);
 	if (s.amount_fen <= 0 || !number_names(s.out_order_no, s.uid) ||
 		numbers_slot(s.subsidy_id) != numbers_slot(s.uid))
 		return other_values(&s);
-	err_t e = lease_share(db, &s);
+	*out = s;
+	return ERR_OK;
+}
+
+err_t subsidy_record(
+	db_t *db, numbers_t *spare, const token_win *win, int64_t now_ms, subsidy_row *row)
+{
+	subsidy_row s, known;
+	bool first;
+	err_t e = subsidy_of_win(win, now_ms, &s);
+	if (e != ERR_OK)
+		return e;
+	e = subsidy_lease_share(db, &s);
 	const bool late = e == ERR_SUBSIDY_EXPIRED;
 	if (e == ERR_OK)
 		e = track(db, &s, now_ms, &first, &known);
@@ -187,7 +195,7 @@ err_t subsidy_record(
 		e = issued(db, &s, &known);
 		if (late && e == ERR_NOT_FOUND)
 			return ERR_SUBSIDY_EXPIRED;
-		if (e == ERR_OK && !same_values(&s, &known))
+		if (e == ERR_OK && !subsidy_same_values(&s, &known))
 			return other_values(&s);
 		if (e == ERR_OK)
 			*row = known;
@@ -283,7 +291,7 @@ err_t subsidy_grant(
 		e = issued(db, &s, &there);
 		if (e != ERR_OK)
 			return e;
-		if (!same_values(&s, &there) || s.subsidy_id != there.subsidy_id)
+		if (!subsidy_same_values(&s, &there) || s.subsidy_id != there.subsidy_id)
 			return other_values(&s);
 		*row = there;
 		*made = false;

@@ -34,6 +34,11 @@ typedef struct {
 err_t subsidy_record(db_t *db, numbers_t *spare, const token_win *win, int64_t now_ms,
 	subsidy_row *row) MUST_CHECK;
 
+/* Inside the caller's transaction: as subsidy_record for each of n ≥ 1 wins, in a handful of
+ * statements. ERR_DB_DUPLICATE, ERR_ORDER_CONFLICT, ERR_SUBSIDY_EXPIRED: one of them is out of the
+ * ordinary; roll back, and record them one by one. */
+err_t subsidy_record_all(db_t *db, const token_win *wins, size_t n, int64_t now_ms) MUST_CHECK;
+
 /* Inside the caller's transaction, which inserts the packet: takes the user's subsidy (row lock) and
  * moves it to `spent` for packet_id, with its booking (SPEND). ERR_NOT_FOUND (also another user's),
  * ERR_SUBSIDY_SPENT, ERR_SUBSIDY_EXPIRED. A rerun with the same packet_id finds itself and is

@@ -3,6 +3,13 @@
 -- name: ledger_add
 INSERT INTO ledger (kind, source_no, leg, account, owner, amount, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?);
 
+-- Both legs of each.
+-- name: ledger_add_all
+INSERT INTO ledger (kind, source_no, leg, account, owner, amount, at_ms)
+SELECT ?, t.n, l.leg, IF(l.leg, ?, ?), t.c, IF(l.leg, t.a, -t.a), ?
+FROM JSON_TABLE(?, '$[*]' COLUMNS (n BIGINT UNSIGNED PATH '$.n', c BIGINT UNSIGNED PATH '$.c', a BIGINT PATH '$.a')) AS t
+CROSS JOIN (SELECT 0 AS leg UNION ALL SELECT 1) AS l;
+
 -- name: ledger_find
 SELECT owner, amount FROM ledger WHERE kind = ? AND source_no = ? ORDER BY leg;
 

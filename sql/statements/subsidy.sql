@@ -8,6 +8,18 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 -- name: tracking_find
 SELECT uid, amount, campaign, expires_at, subsidy_id, created_at FROM tracking WHERE issuer = ? AND out_order_no = ?;
 
+-- Of a JSON array of external order numbers.
+-- name: tracking_known
+SELECT k.out_order_no, k.uid, k.amount, k.campaign
+FROM JSON_TABLE(?, '$[*]' COLUMNS (no VARBINARY(64) PATH '$')) AS t
+STRAIGHT_JOIN tracking k ON k.issuer = ? AND k.out_order_no = t.no;
+
+-- name: tracking_add_all
+INSERT INTO tracking (issuer, out_order_no, uid, amount, campaign, expires_at, subsidy_id, created_at)
+SELECT ?, t.o, t.u, t.a, t.c, t.x, t.n, ?
+FROM JSON_TABLE(?, '$[*]' COLUMNS (o VARBINARY(64) PATH '$.o', u BIGINT UNSIGNED PATH '$.u', a BIGINT PATH '$.a',
+  c INT UNSIGNED PATH '$.c', x BIGINT PATH '$.x', n BIGINT UNSIGNED PATH '$.n')) AS t;
+
 -- The win's own number belongs to another subsidy; in the transaction that wrote the row.
 -- name: tracking_renumber
 UPDATE tracking SET subsidy_id = ? WHERE issuer = ? AND out_order_no = ?;
@@ -19,6 +31,12 @@ SELECT campaign, state FROM budget_lease WHERE lease_id = ? LOCK IN SHARE MODE;
 -- name: subsidy_add
 INSERT INTO subsidy (subsidy_id, uid, issuer, out_order_no, campaign, lease_id, amount, state, expires_at, packet_id, created_at, changed_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?);
+
+-- name: subsidy_add_all
+INSERT INTO subsidy (subsidy_id, uid, issuer, out_order_no, campaign, lease_id, amount, state, expires_at, packet_id, created_at, changed_at)
+SELECT t.n, t.u, ?, t.o, t.c, t.l, t.a, ?, t.x, NULL, ?, ?
+FROM JSON_TABLE(?, '$[*]' COLUMNS (o VARBINARY(64) PATH '$.o', u BIGINT UNSIGNED PATH '$.u', a BIGINT PATH '$.a',
+  c INT UNSIGNED PATH '$.c', x BIGINT PATH '$.x', n BIGINT UNSIGNED PATH '$.n', l BIGINT UNSIGNED PATH '$.l')) AS t;
 
 -- name: subsidy_lock
 SELECT subsidy_id, uid, issuer, out_order_no, campaign, lease_id, amount, state, expires_at, packet_id, created_at

@@ -8,18 +8,32 @@ import itertools
 import json
 import os
 import struct
+import subprocess
+import tempfile
 import time
 
 import nacl.bindings
 
-CAMPAIGN, ISSUED, FUNDING = 2, 4, 3  # accounts of lib/domain/ledger.def
-FUND, LEASE = 1, 2  # bookings
+import hb
+
+CAMPAIGN, ISSUED = 2, 4  # accounts of lib/domain/ledger.def
+LEASE = 2  # a booking
 CELLS = {'A': 1, 'B': 2}
 DAY_MS = 86400000
 
 
 def now_ms():
     return int(time.time() * 1000)
+
+
+def hbctl(stack, *args):
+    return subprocess.run([hb.ROOT / 'dev', 'hbctl', *args], check=True, capture_output=True, text=True,
+                          env={**os.environ, 'HB_NAME': stack.folder.name}).stdout
+
+
+def queued(stack, cell):
+    """Messages of wins that wait."""
+    return next(c['queued'] for c in json.loads(hbctl(stack, '-o', 'json', 'subsidies', 'backlog')) if c['cell'] == cell)
 
 
 def subkey(key, purpose, use):
@@ -32,21 +46,22 @@ def b64(data):
 
 
 class Campaign:
-    """A campaign of this stack with a budget and a lease in each cell."""
-    numbers = itertools.count(910000 + os.getpid() % 10000 * 10)
+    """A campaign of this stack, with its budget in each cell and a lease of it. It never rains, or, with `prize`, every draw wins that."""
+    numbers = itertools.count(500000 + int(time.time()) % 40000 * 10)
     seq = itertools.count(2**46 + now_ms() * 10 % (2 * 10**13))  # where hb-rain's numbers are
 
-    def __init__(self, stack, budget=10_000_000, leased=5_000_000, name=None):
-        self.stack, self.number = stack, next(self.numbers)
-        self.name = name or f'test-{self.number}'
-        self.lease = {}
-        for cell in stack.cells:
-            with stack.db(cell) as db, db.cursor() as c:
-                c.execute('INSERT INTO campaign VALUES (%s, %s, 1, %s, %s, %s)', (self.number, self.name, budget, '{}', now_ms()))
-                c.execute('INSERT INTO account VALUES (%s, %s, %s)', (CAMPAIGN, self.number, budget))
-                self.legs(c, FUND, self.number * 1000000 + 1, FUNDING, CAMPAIGN, budget)
-            if leased:
-                self.lease[cell] = self.lend(cell, leased)
+    def __init__(self, stack, budget=10_000_000, leased=5_000_000, prize=0):
+        self.stack, self.number, self.lease = stack, next(self.numbers), {}
+        self.name = f'b2c-{self.number}'
+        text = f'''campaigns = ( {{ name = "{self.name}"; number = {self.number}; {'' if prize else 'starts_at = "2090-01-01T00:00:00Z";'}
+            every_s = 86400; lasts_s = 86400; limit = 10; expiry_s = 3600; lease_fen = 10000;
+            prizes = ( {{ amount_fen = {prize or 1}; ppm = 1000000; }} ); budget = {{ {' '.join(f'{c} = {budget};' for c in stack.cells)} }}; }} );'''
+        with tempfile.NamedTemporaryFile('w', suffix='.cfg') as f:
+            f.write(text)
+            f.flush()
+            hbctl(stack, 'campaign', 'apply', f.name, '--reason', 'a test')
+        for cell in stack.cells if leased else ():
+            self.lease[cell] = self.lend(cell, leased)
 
     def legs(self, c, kind, source, giver, taker, fen):
         for leg, account, amount in ((0, giver, -fen), (1, taker, fen)):

@@ -8,7 +8,7 @@ import yaml
 
 import b2c
 import hb
-from test_subsidies import order
+from test_subsidies import order as partner_order
 
 DOC = yaml.safe_load((hb.ROOT / 'docs/openapi.yaml').read_text())
 METHODS = ('get', 'post', 'put', 'delete', 'patch')
@@ -116,7 +116,7 @@ def story(stack):
     note('get', '/v1/me/sent', call('GET', '/v1/me/sent?limit=1', me))
     note('get', '/v1/me/received', call('GET', '/v1/me/received', you))
     campaign = b2c.Campaign(stack)
-    for body in (order(f'openapi-{campaign.number}', me, campaign=campaign.name),) * 2 + ({},):
+    for body in (partner_order(f'openapi-{campaign.number}', me, campaign=campaign.name),) * 2 + ({},):
         note('post', '/v1/partner/subsidies', b2c.partner(stack, body))
     win = campaign.win(me)
     b2c.publish(stack, [win])

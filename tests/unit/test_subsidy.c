@@ -65,6 +65,8 @@ static token_win the_win(void)
 /* What one transaction of a test does. */
 typedef struct {
 	token_win win;
+	const token_win *wins; /* of subsidy_record_all */
+	size_t win_count;
 	bool records, spends, expires, settles;
 	uint64_t subsidy_id, packet_id;
 	int64_t now_ms, returned_fen;
@@ -77,6 +79,8 @@ static err_t act_tx(db_t *d, void *ctx)
 {
 	act *a = ctx;
 	err_t e = ERR_OK;
+	if (a->wins)
+		e = subsidy_record_all(d, a->wins, a->win_count, a->now_ms);
 	if (a->records)
 		e = subsidy_record(d, numbers, &a->win, a->now_ms, &a->row);
 	if (e == ERR_OK && a->spends)
@@ -205,6 +209,95 @@ static void a_win_whose_number_is_taken_gets_another(void **state)
 					    "(issuer, out_order_no, subsidy_id)"),
 		2);
 	assert_int_equal(booked(LEDGER_BY_RECORD), 2 * AMOUNT);
+}
+
+enum { MANY = 300 };
+static token_win many[MANY];
+
+static act recording_many(void)
+{
+	for (unsigned i = 0; i < MANY; i++) {
+		many[i] = the_win();
+		many[i].amount_fen = 1;
+		many[i].subsidy_id += (i + 1) * 100000;
+		snprintf(many[i].out_order_no, sizeof many[i].out_order_no, "demo.2.%u.5001", i);
+	}
+	return (act){.wins = many, .win_count = MANY, .now_ms = NOW};
+}
+
+static void many_wins_are_recorded_at_once_and_again(void **state)
+{
+	(void)state;
+	act half = recording_many(), all = recording_many();
+	half.win_count = MANY / 2;
+	assert_int_equal(run(&half), ERR_OK);
+	many[MANY - 1] = many[0]; /* twice in one batch */
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(run(&all), ERR_OK);
+		assert_int_equal(cell_db_number(db, "SELECT COUNT(*) FROM subsidy"), MANY - 1);
+		assert_int_equal(
+			cell_db_number(db, "SELECT COUNT(*) FROM tracking t JOIN subsidy s "
+					   "USING (issuer, out_order_no, subsidy_id, uid, "
+					   "amount, campaign, expires_at)"),
+			MANY - 1);
+		assert_int_equal(booked(LEDGER_BY_RECORD), MANY - 1);
+		assert_int_equal(cell_db_number(db, "SELECT SUM(amount) FROM ledger"), 0);
+	}
+}
+
+static void one_odd_win_leaves_a_batch_undone(void **state)
+{
+	(void)state;
+	act first = recording();
+	assert_int_equal(run(&first), ERR_OK);
+	for (unsigned odd = 0; odd < 6; odd++) {
+		act a = recording_many();
+		switch (odd) {
+		case 0:
+			many[7].lease_id++;
+			break;
+		case 1:
+			many[7].campaign++;
+			break;
+		case 2:
+			many[7].uid++;
+			break;
+		case 3:
+			many[7].subsidy_id = win_id;
+			break;
+		case 4:
+			strcpy(many[7].out_order_no, "demo.1.0.5001");
+			break; /* of another amount */
+		default:
+			strcpy(many[7].out_order_no, many[8].out_order_no);
+			many[7].amount_fen = 2;
+		}
+		(void)!run(&a);
+		if (a.err != ERR_ORDER_CONFLICT && a.err != ERR_DB_DUPLICATE)
+			fail_msg("odd %u is %s", odd, err_code(a.err));
+		assert_int_equal(cell_db_number(db, "SELECT COUNT(*) FROM tracking"), 1);
+	}
+}
+
+static void batches_and_single_wins_race_and_each_is_recorded_once(void **state)
+{
+	(void)state;
+	act a[THREADS];
+	for (unsigned i = 0; i < THREADS; i++) {
+		a[i] = recording_many();
+		if (i % 2) {
+			a[i].wins = NULL;
+			a[i].records = true;
+			a[i].win = many[i * 37];
+		}
+	}
+	run_all(a, THREADS);
+	for (unsigned i = 0; i < THREADS; i++)
+		assert_true(a[i].err == ERR_OK || (i % 2 == 0 && a[i].err == ERR_DB_DUPLICATE));
+	act again = recording_many();
+	assert_int_equal(run(&again), ERR_OK);
+	assert_int_equal(cell_db_number(db, "SELECT COUNT(*) FROM subsidy"), MANY);
+	assert_int_equal(booked(LEDGER_BY_RECORD), MANY);
 }
 
 /* By two tokens, by token and row, from many devices. */
@@ -509,6 +602,9 @@ int main(void)
 		TEST(a_later_expiry_or_another_lease_is_the_same_win),
 		TEST(a_number_is_refused_with_other_values),
 		TEST(a_win_whose_number_is_taken_gets_another),
+		TEST(many_wins_are_recorded_at_once_and_again),
+		TEST(one_odd_win_leaves_a_batch_undone),
+		TEST(batches_and_single_wins_race_and_each_is_recorded_once),
 		TEST(a_subsidy_is_spent_once_whatever_races),
 		TEST(a_token_is_spent_before_and_beside_its_message),
 		TEST(a_rerun_finds_what_it_did),
