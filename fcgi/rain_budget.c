@@ -1,5 +1,5 @@
 /* The campaigns are one immutable set behind an atomic pointer: a draw reads it without a lock. A
- * set that was replaced is freed when the next but one comes, a minute later at the earliest; no
+ * set that was replaced is freed when many others have come and at least ten seconds have passed; no
  * request holds a campaign that long, because what waits has copied what it needs.
  *
  * A lease is used for its own round's tokens only: it may be settled once the last of those has
@@ -19,7 +19,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { LEASES = 8, RETIRED_KEPT_MS = 60000, LEASE_PAUSE_MS = 500, HOLDER_BYTES = 64 };
+enum { LEASES = 8, RETIRED_KEPT_MS = 10000, RETIRED = 32, LEASE_PAUSE_MS = 500, HOLDER_BYTES = 64 };
 
 typedef struct {
 	unsigned count;
@@ -47,7 +47,8 @@ struct rain_budget {
 	char holder[HOLDER_BYTES];
 	unsigned slot; /* one of the cell's, for the leases' numbers */
 	_Atomic(campaign_set *) set;
-	campaign_set *retired[2];
+	campaign_set *retired[RETIRED]; /* a ring; `oldest` is the next to go */
+	unsigned oldest;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -104,13 +105,12 @@ static bool same_set(const campaign_set *a, const campaign_set *b)
 /* False when it must wait, so that no set is freed too early. */
 static bool may_retire(rain_budget_t *b)
 {
-	campaign_set *last = b->retired[1];
+	campaign_set *last = b->retired[b->oldest];
 
 	if (last && clk_mono_ms() - last->retired_at_ms < RETIRED_KEPT_MS)
 		return false;
 	free(last);
-	b->retired[1] = b->retired[0];
-	b->retired[0] = NULL;
+	b->retired[b->oldest] = NULL;
 	return true;
 }
 
@@ -124,7 +124,8 @@ static void install(rain_budget_t *b, campaign_set *set)
 	}
 	if (now) {
 		now->retired_at_ms = clk_mono_ms();
-		b->retired[0] = now;
+		b->retired[b->oldest] = now;
+		b->oldest = (b->oldest + 1) % RETIRED;
 	}
 	atomic_store_explicit(&b->set, set, memory_order_release);
 	LOG(INFO, "rain.campaigns", {"count", LOG_U(set->count)});
@@ -388,8 +389,8 @@ void rain_budget_free(rain_budget_t **bp)
 	pthread_cond_destroy(&b->wake);
 	pthread_mutex_destroy(&b->lock);
 	free(atomic_load(&b->set));
-	free(b->retired[0]);
-	free(b->retired[1]);
+	for (unsigned i = 0; i < RETIRED; i++)
+		free(b->retired[i]);
 	free(b);
 	*bp = NULL;
 }

@@ -18,7 +18,7 @@ err_t rain_budget_new(
 /* Ends the thread; waits for the transaction in flight. */
 void rain_budget_free(rain_budget_t **b);
 
-/* NULL when there is none of that name. Good for a minute at least after it was replaced. */
+/* NULL when there is none of that name. Good for ten seconds at least after it was replaced. */
 const campaign_t *rain_budget_campaign(const rain_budget_t *b, const char *name, size_t len);
 /* False until the campaigns were read once. */
 bool rain_budget_known(const rain_budget_t *b);

@@ -123,6 +123,10 @@ def story(stack):
     note('get', '/v1/me/subsidies', call('GET', '/v1/me/subsidies', me))
     note('post', '/v1/packets', b2c.send(stack, me, subsidy_token=b2c.seal(stack, win)))
     note('get', '/v1/me/subsidies', call('GET', '/v1/me/subsidies', me))
+    for name in ('always', 'every-minute', 'none'):
+        note('get', '/v1/rain/{campaign}', call('GET', f'/v1/rain/{name}', me))
+        for body in (None, {'draw': 0}, {'draw': 99}):
+            note('post', '/v1/rain/{campaign}/draw', call('POST', f'/v1/rain/{name}/draw', me, body))
     note('post', '/v1/callbacks/finance/{order_no}', stack.http.call('POST', f'/v1/callbacks/finance/{order}', {}))
     return seen
 
