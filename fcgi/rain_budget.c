@@ -71,6 +71,13 @@ const campaign_t *rain_budget_campaign(const rain_budget_t *b, const char *name,
 	return NULL;
 }
 
+const campaign_t *rain_budget_campaign_at(const rain_budget_t *b, unsigned i)
+{
+	const campaign_set *set = atomic_load_explicit(&b->set, memory_order_acquire);
+
+	return set && i < set->count ? &set->campaign[i] : NULL;
+}
+
 bool rain_budget_known(const rain_budget_t *b)
 {
 	return atomic_load_explicit(&b->set, memory_order_acquire) != NULL;

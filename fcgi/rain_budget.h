@@ -20,6 +20,8 @@ void rain_budget_free(rain_budget_t **b);
 
 /* NULL when there is none of that name. Good for ten seconds at least after it was replaced. */
 const campaign_t *rain_budget_campaign(const rain_budget_t *b, const char *name, size_t len);
+/* The i-th of them, from 0; NULL past the last. Good for as long. */
+const campaign_t *rain_budget_campaign_at(const rain_budget_t *b, unsigned i);
 /* False until the campaigns were read once. */
 bool rain_budget_known(const rain_budget_t *b);
 

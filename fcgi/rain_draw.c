@@ -1,4 +1,4 @@
-/* The two routes of the rain. A draw that does not win asks nobody but memcached, once, for its
+/* The routes of the rain. A draw that does not win asks nobody but memcached, once, for its
  * place in the user's round, and takes nothing from the heap: it is what millions do at the same
  * second. memcached's answer takes less than waking another thread would, so the draw waits for it
  * where it is; one that does not come costs the cache's short time-out once, and then nothing until
@@ -193,21 +193,17 @@ err_t handle_rain_draw(app_call_t *c)
 		c->r, state == CAMPAIGN_NOT_STARTED ? NOT_STARTED : ENDED, NULL, 0, NULL);
 }
 
-err_t handle_rain(app_call_t *c)
+static void put_campaign(app_call_t *c, const campaign_t *campaign)
 {
 	static const char *const state_name[] = {[CAMPAIGN_NOT_STARTED] = "not_started",
 		[CAMPAIGN_RAINING] = "raining",
 		[CAMPAIGN_ENDED] = "ended"};
-	const campaign_t *campaign;
 	campaign_round round;
 	jw_t *w = &c->r->out;
-	err_t e = campaign_of(c, &campaign);
-
-	if (e != ERR_OK)
-		return e;
 	campaign_state state = campaign_at(campaign, c->now_ms, &round);
 	bool spent = state == CAMPAIGN_RAINING &&
 		     rain_budget_spent(c->app->rain->budget, campaign->number);
+
 	jw_obj(w, NULL);
 	jw_str(w, "campaign", campaign->name);
 	jw_str(w, "state", spent ? "budget_spent" : state_name[state]);
@@ -227,6 +223,35 @@ err_t handle_rain(app_call_t *c)
 		jw_time(w, "ends_at", round.ends_at_ms);
 		jw_obj_end(w);
 	}
+	jw_obj_end(w);
+}
+
+err_t handle_rain(app_call_t *c)
+{
+	const campaign_t *campaign;
+	err_t e = campaign_of(c, &campaign);
+
+	if (e == ERR_OK)
+		put_campaign(c, campaign);
+	return e;
+}
+
+/* Those that have not ended. A set that is replaced meanwhile may show one twice or not at all. */
+err_t handle_rains(app_call_t *c)
+{
+	const rain_budget_t *budget = c->app->rain->budget;
+	const campaign_t *campaign;
+	campaign_round round;
+	jw_t *w = &c->r->out;
+
+	if (!rain_budget_known(budget))
+		return ERR_CELL_UNAVAILABLE;
+	jw_obj(w, NULL);
+	jw_arr(w, "data");
+	for (unsigned i = 0; (campaign = rain_budget_campaign_at(budget, i)); i++)
+		if (campaign_at(campaign, c->now_ms, &round) != CAMPAIGN_ENDED)
+			put_campaign(c, campaign);
+	jw_arr_end(w);
 	jw_obj_end(w);
 	return ERR_OK;
 }

@@ -253,7 +253,7 @@ test('a session that ended leads to the login and back to the envelope', async (
 	await sender.context().close();
 });
 
-test('an expired envelope says so, also to one who had it open', async () => {
+test('an expired envelope says so, also to one who had it open', { timeout: 60000 }, async () => {
 	const sender = await login(1017);
 	const id = await send(sender);
 	const guest = await login(1004);
@@ -266,10 +266,17 @@ test('an expired envelope says so, also to one who had it open', async () => {
 	await sender.goto(`${front}/#/`);
 	await sender.goto(`${front}/#/packet/${id}`);
 	await sender.locator('[data-outcome]').waitFor();
-	await sender.getByRole('link', { name: '看看大家的手气' }).click();
-	await sender.getByRole('link', { name: '在浏览器中验证' }).click();
+	// The seed is shown once the sweep has closed the envelope.
+	const verify = sender.getByRole('link', { name: '在浏览器中验证' });
+	do {
+		await sender.goto(`${front}/#/packet/${id}`);
+		await sender.getByRole('link', { name: '看看大家的手气' }).click();
+		await sender.locator('[data-commitment]').waitFor();
+	} while (!await verify.count());
+	await verify.click();
 	await sender.locator('[data-verdict="ok"]').waitFor();
 	assert.match(await sender.locator('[name="hash"]').inputValue(), /^[0-9a-f]{64}$/);
+	assert.match(await sender.getByRole('link', { name: '返回' }).getAttribute('href'), new RegExp(`#/packet/${id}/details$`));
 	await sender.locator('[name="hash"]').fill('0'.repeat(64));
 	await sender.getByRole('button', { name: /Verify/ }).click();
 	await sender.locator('[data-verdict="mismatch"]').waitFor();

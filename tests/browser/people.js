@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before } from 'node:test';
+import { basename, join } from 'node:path';
+import { after } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 export const front = process.env.HB_FRONT;
@@ -13,17 +14,14 @@ export const finance = process.env.HB_FINANCE;
 export const stack = process.env.HB_TEST_STACK;
 // Errors of pages and breaches of their content security policy: each file's last test looks that there is none.
 export const problems = [];
-let browser;
 
-before(async () => {
-	assert.ok(front && stack, 'HB_FRONT is the address of the front door, HB_TEST_STACK the folder of the stack');
-	browser = await chromium.launch({
-		executablePath: '/usr/bin/chromium',
-		args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-			'--disable-component-update', '--disable-sync', `--crash-dumps-dir=${mkdtempSync(join(tmpdir(), 'hb-chromium-'))}`],
-	});
+assert.ok(front && stack, 'HB_FRONT is the address of the front door, HB_TEST_STACK the folder of the stack');
+const browser = await chromium.launch({
+	executablePath: '/usr/bin/chromium',
+	args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+		'--disable-component-update', '--disable-sync', `--crash-dumps-dir=${mkdtempSync(join(tmpdir(), 'hb-chromium-'))}`],
 });
-after(() => browser?.close());
+after(() => browser.close());
 
 // On a slow machine Chromium may ask for the page's icon when it stands on finance's cashier already, whose policy has no images.
 const lateIcon = /Loading the image '[^']*\/icon\.svg' violates.*"default-src 'none'"/;
@@ -48,9 +46,9 @@ export async function login(uid, options) {
 	return page;
 }
 
-export const picture = async (page, name) => {
+export const picture = async (page, name, options = {}) => {
 	if (process.env.HB_PICTURES)
-		await page.screenshot({ path: join(process.env.HB_PICTURES, `${name}.png`) });
+		await page.screenshot({ path: join(process.env.HB_PICTURES, `${name}.png`), ...options });
 };
 
 export async function open(page, id) {
@@ -81,3 +79,18 @@ export function sql(statement) {
 	execFileSync('mariadb', ['--no-defaults', '-h127.0.0.1', `-P${base + 20}`, '-uhb_ctl', 'hongbao', '-e', statement],
 		{ env: { ...process.env, MYSQL_PWD: readFileSync(join(stack, 'secrets/db.hb_ctl'), 'utf8').trim() } });
 }
+
+// Holds a process of the stack still while `work` is done; a service is named as in ./dev status.
+export async function without(service, work) {
+	const pid = Number(readFileSync(join(stack, 'sv', service, 'supervise/pid'), 'utf8'));
+	process.kill(pid, 'SIGSTOP');
+	try {
+		return await work();
+	} finally {
+		process.kill(pid, 'SIGCONT');
+	}
+}
+
+const dev = fileURLToPath(new URL('../../dev', import.meta.url));
+// ./dev hbctl of this stack.
+export const hbctl = (...words) => execFileSync(dev, ['hbctl', ...words], { env: { ...process.env, HB_NAME: basename(stack) }, encoding: 'utf8' });

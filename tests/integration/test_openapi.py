@@ -91,6 +91,7 @@ def story(stack):
     note('post', '/v1/demo/login', stack.http.call('POST', '/v1/demo/login', {'uid': str(me)}))
     note('post', '/v1/demo/login', stack.http.call('POST', '/v1/demo/login', {'uid': 1}))
     note('get', '/v1/me/seed', call('GET', '/v1/me/seed', me))
+    note('get', '/v1/rain', call('GET', '/v1/rain', me))
     note('post', '/v1/packets', stack.send(me, 5, 10))
     made = note('post', '/v1/packets', stack.send(me, 1000, 3, key='openapi-story', scope='public', client_nonce='n'))
     note('post', '/v1/packets', stack.send(me, 1000, 3, key='openapi-story', scope='public', client_nonce='n'))

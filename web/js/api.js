@@ -12,7 +12,6 @@ export class Problem extends Error {
 		this.retryAfterMs = body.retry_after_ms || retryAfterMs;
 		this.errors = body.errors || [];
 		this.requestId = body.request_id;
-		this.body = body;
 	}
 }
 
@@ -67,7 +66,8 @@ async function steadily(tries, work) {
 		try {
 			return await work(last);
 		} catch (problem) {
-			if (n >= tries || !problem.retryable)
+			// What is switched off will not be on again in a moment.
+			if (n >= tries || !problem.retryable || problem.code === 'FEATURE_DEGRADED')
 				throw problem;
 			last = problem;
 			await pause((problem.retryAfterMs || 200 * n) * (1 + Math.random()));
@@ -96,3 +96,19 @@ export const list = (which) => paged(`/v1/me/${which}`, 10);
 
 // A claim is its own key: (user, packet). Up to 10 tries while the packet is busy or the outcome unknown.
 export const claim = (id) => steadily(10, () => call('POST', `/v1/packets/${id}/claim`, {}));
+
+export const rains = () => get('/v1/rain');
+export const rain = (campaign) => get(`/v1/rain/${campaign}`);
+export const subsidies = () => get('/v1/me/subsidies');
+
+// One draw, of up to 10 tries. Each draw of a round has a number, which the server tells; a repeat that names it gives that draw's
+// own result, where one without might be the next draw. `expected` is what this one should get, if known: {draw, round}.
+// Of a pending draw the server knows by itself which it was.
+export function draw(campaign, expected) {
+	let named = {};
+	return steadily(10, (last) => {
+		if (last && last.code !== 'RATE_LIMITED' && last.code !== 'DRAW_PENDING' && expected)
+			named = expected;
+		return call('POST', `/v1/rain/${campaign}/draw`, named);
+	});
+}

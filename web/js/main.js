@@ -3,9 +3,11 @@ import { h, hush } from './dom.js';
 import { lang, setLang, t } from './i18n.js';
 import { loginView } from './login.js';
 import { homeView } from './home.js';
-import { sendView } from './send.js';
+import { sendView, spendView } from './send.js';
 import { packetView } from './packet.js';
 import { detailsView } from './details.js';
+import { rainView, rainsView } from './rain.js';
+import { subsidiesView } from './subsidies.js';
 import { failure } from './part.js';
 
 const routes = [
@@ -13,6 +15,10 @@ const routes = [
 	[/^\/send$/, sendView],
 	[/^\/packet\/(\d+)$/, packetView],
 	[/^\/packet\/(\d+)\/details$/, detailsView],
+	[/^\/rain$/, rainsView],
+	[/^\/rain\/([a-z0-9_-]+)$/, rainView],
+	[/^\/subsidies$/, subsidiesView],
+	[/^\/subsidies\/(\d+)$/, spendView],
 	[/^\/?$/, homeView],
 ];
 
@@ -33,7 +39,7 @@ function put(...nodes) {
 	document.title = heading ? `${heading.textContent} · ${t('title')}` : t('title');
 }
 
-async function show() {
+async function show({ redraw = false } = {}) {
 	const mine = ++generation;
 	const path = location.hash.slice(1) || '/';
 	frame();
@@ -48,13 +54,13 @@ async function show() {
 	// A view that is slow says that it is being fetched; one that is quick does not flicker.
 	const slow = setTimeout(() => { if (alive()) main.setAttribute('aria-busy', 'true'); }, 250);
 	try {
-		const nodes = await view({ main, alive, show: put, args: (path.match(pattern) || []).slice(1) });
+		const nodes = await view({ main, alive, redraw, show: put, args: (path.match(pattern) || []).slice(1) });
 		if (alive() && nodes)
 			put(...[nodes].flat());
 	} catch (problem) {
 		if (!alive())
 			return;
-		put(failure(problem, show), h('a.second', { href: '#/' }, t('to_home')));
+		put(failure(problem, () => show()), h('a.second', { href: '#/' }, t('to_home')));
 	} finally {
 		clearTimeout(slow);
 		if (alive())
@@ -70,7 +76,7 @@ async function show() {
 async function changeLanguage() {
 	const typed = new Map(Array.from(main.querySelectorAll('[name]'), (control) => [control.name, control.value]));
 	setLang(lang === 'zh' ? 'en' : 'zh');
-	await show();
+	await show({ redraw: true });
 	for (const control of main.querySelectorAll('[name]'))
 		if (typed.has(control.name) && control.value !== typed.get(control.name)) {
 			control.value = typed.get(control.name);
@@ -79,7 +85,7 @@ async function changeLanguage() {
 }
 
 document.getElementById('lang').addEventListener('click', changeLanguage);
-window.addEventListener('hashchange', show);
+window.addEventListener('hashchange', () => show());
 window.addEventListener('online', frame);
 window.addEventListener('offline', frame);
 // The browser's Back button, from the cashier, may bring the page back as it was left: with a form that has been sent.

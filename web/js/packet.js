@@ -39,7 +39,7 @@ function videoForm(id) {
 function footer(data) {
 	const mine = data.sender.uid === localStorage.getItem('hb-uid');
 	return [
-		h('p.soft', {}, t('expires', when(data.packet.expires_at, lang)),
+		h('p.soft', {}, t('expires', when(data.packet.expires_at, lang)), data.packet.kind === 'b2c' ? ` · ${t('from_subsidy')}` : null,
 			data.packet.video_id ? ` · ${t('video_is', data.packet.video_id)}` : null),
 		mine && !data.packet.video_id ? videoForm(data.packet.id) : null,
 		data.my_claim || mine ? h('a.second', { href: `#/packet/${data.packet.id}/details` }, t('details')) : null,
@@ -47,12 +47,18 @@ function footer(data) {
 	].filter(Boolean);
 }
 
-const transfer = (my) => h('p.transfer', { 'data-transfer': my.transfer_state, role: 'status' }, t(my.transfer_state === 'pending' ? 'arriving' : 'arrived'));
+// Money of a b2c envelope goes to the wallet here, and so does what finance refused; all else to the balance at finance.
+function transfer(data, my) {
+	const b2c = data.packet.kind === 'b2c';
+	const arrived = { done: b2c ? 'arrived_wallet' : 'arrived', wallet: 'arrived_wallet', returned: 'returned' }[my.transfer_state];
+	const text = t(arrived || (b2c ? 'arriving_wallet' : 'arriving'));
+	return h('p.transfer', { 'data-transfer': my.transfer_state, role: 'status' }, text);
+}
 
 function won(data, my) {
 	return [face(data, h('p', {}, t('you_got')),
 		h('p.money-won', { 'data-amount': String(my.amount.amount), tabindex: '-1' }, yuan(my.amount)),
-		transfer(my)), ...footer({ ...data, my_claim: my })];
+		transfer(data, my)), ...footer({ ...data, my_claim: my })];
 }
 
 // Shows the amount at once, and looks again a few times until the transfer has arrived.
@@ -66,7 +72,7 @@ async function follow(ctx, data, my) {
 		const next = await cover(data.packet.id).catch(() => null);
 		if (next?.my_claim && next.my_claim.transfer_state !== my.transfer_state && ctx.alive()) {
 			my = next.my_claim;
-			ctx.main.querySelector('[data-transfer]').replaceWith(transfer(my));
+			ctx.main.querySelector('[data-transfer]').replaceWith(transfer(data, my));
 		}
 	}
 }

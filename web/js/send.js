@@ -1,6 +1,8 @@
+// Sending an envelope: one form for one's own money (c2c, then the cashier) and for a subsidy (b2c, open at once).
 import { seed, send } from './api.js';
-import { fen, h, random, toast } from './dom.js';
-import { t } from './i18n.js';
+import { fen, h, random, toast, when, yuan } from './dom.js';
+import { lang, t } from './i18n.js';
+import { findSubsidy, forget } from './wins.js';
 
 const field = (name, label, control, note) =>
 	h('label', {}, label, control, note ? h('small.soft', {}, note) : null, h('span.field-error', { 'data-error': name, role: 'alert' }));
@@ -105,4 +107,32 @@ export function sendView() {
 			location.assign(made.payment.cashier_url);
 		});
 	return [h('h1', {}, t('send_one')), form];
+}
+
+function unusable(text, ...more) {
+	return [h('h1', {}, t('send_subsidy')), h('div.card', { role: 'alert' }, h('p', {}, text)), ...more,
+		h('a.second', { href: '#/subsidies' }, t('subsidies'))];
+}
+
+export async function spendView({ args: [id] }) {
+	const subsidy = await findSubsidy(id);
+	if (!subsidy)
+		return unusable(t('subsidy_unknown'));
+	if (subsidy.state !== 'usable')
+		return unusable(t(`subsidy_${subsidy.state}`),
+			...(subsidy.packet_id ? [h('a.primary', { href: `#/packet/${subsidy.packet_id}` }, t('to_packet'))] : []));
+	// Every share needs a fen.
+	const { count, rest } = controls(Math.min(10, subsidy.amount.amount));
+	// Its row, once it is recorded; until then the sealed proof of the win.
+	const paying = subsidy.token ? { subsidy_token: subsidy.token } : { subsidy_id: subsidy.subsidy_id };
+	const form = sending([
+		h('p.big', { 'data-subsidy': subsidy.subsidy_id }, yuan(subsidy.amount)),
+		h('p.soft.center', {}, t('expires', when(subsidy.expires_at, lang))), count, ...rest],
+	h('button.primary', { type: 'submit' }, t('send_free')),
+	(filled) => ({ kind: 'b2c', ...paying, ...common(filled) }),
+	(made) => {
+		forget(id);
+		location.replace(`#/packet/${made.packet.id}`);
+	});
+	return [h('h1', {}, t('send_subsidy')), form];
 }

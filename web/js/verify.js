@@ -27,10 +27,16 @@ async function verify() {
 	}
 }
 
-form.addEventListener('submit', (e) => { e.preventDefault(); verify(); });
+form.addEventListener('submit', async (e) => {
+	e.preventDefault();
+	await verify();
+	result.scrollIntoView({ block: 'nearest' });
+});
 const given = new URLSearchParams(location.hash.slice(1));
 for (const [name, value] of given)
 	if (form.elements[name])
 		form.elements[name].value = value;
+if (/^\d+$/.test(given.get('packet') || ''))
+	document.getElementById('back').href = `/#/packet/${given.get('packet')}/details`;
 if (given.get('seed'))
 	verify();
