@@ -26,6 +26,7 @@ static err_t rain_open(app_t *a)
 
 	BUG_ON(!rain);
 	a->rain = rain;
+	rain->places = places_new();
 	err_t e = numbers_new(
 		a->db, p->cell->number, conf_i(p->conf, CONF_NUMBER_BLOCK), &a->numbers);
 	if (e == ERR_OK)
@@ -41,6 +42,7 @@ static void rain_close(app_t *a)
 		return;
 	rain_wins_free(&a->rain->wins);
 	rain_budget_free(&a->rain->budget);
+	places_free(&a->rain->places);
 	numbers_free(&a->numbers);
 	free(a->rain);
 	a->rain = NULL;

@@ -6,5 +6,5 @@ hb_query_SOURCES = $(FCGI_COMMON) fcgi/hb_query.c fcgi/packet_cover.c fcgi/packe
 	fcgi/ops.c fcgi/ops.h fcgi/fresh.c fcgi/fresh.h
 hb_query_LDADD = $(DOMAIN_LIBS) $(HTTP_LIBS)
 hb_rain_SOURCES = $(FCGI_COMMON) fcgi/hb_rain.c fcgi/rain.h fcgi/rain_draw.c fcgi/rain_budget.c fcgi/rain_budget.h fcgi/rain_wins.c fcgi/rain_wins.h \
-	fcgi/win_log.c fcgi/win_log.h fcgi/win_table.c fcgi/win_table.h
+	fcgi/places.c fcgi/places.h fcgi/win_log.c fcgi/win_log.h fcgi/win_table.c fcgi/win_table.h
 hb_rain_LDADD = $(DOMAIN_LIBS) $(HTTP_LIBS)

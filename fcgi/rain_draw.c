@@ -1,6 +1,6 @@
-/* The routes of the rain. A draw that does not win asks nobody but memcached, once, for its
- * place in the user's round, and takes nothing from the heap: it is what millions do at the same
- * second. memcached's answer takes less than waking another thread would, so the draw waits for it
+/* The routes of the rain. A draw that does not win asks nobody but memcached for its place in the
+ * user's round, and that one draw in four (places.h), and takes nothing from the heap: it is what
+ * millions do at the same second. memcached's answer takes less than waking another thread would, so the draw waits for it
  * where it is; one that does not come costs the cache's short time-out once, and then nothing until
  * its breaker tries again.
  *
@@ -113,22 +113,38 @@ static err_t draw_won(
 	return e;
 }
 
+static err_t count_places(app_call_t *c, const campaign_t *campaign, const campaign_round *round,
+	unsigned count, uint64_t *now)
+{
+	char key[KEY_BYTES];
+	int64_t left_s = (round->ends_at_ms - c->now_ms) / 1000 + 60;
+
+	snprintf(key, sizeof(key), "rk:%" PRIu32 ":%" PRIu32 ":%" PRIu64, campaign->number,
+		round->number, c->uid);
+	return cache_count_by(c->app->cache, key, count,
+		(uint32_t)(left_s < COUNTER_MAX_S ? left_s : COUNTER_MAX_S), now);
+}
+
 /* The user's next place in this round: *k ≥ limit when they have drawn all. */
 static void next_place(
 	app_call_t *c, const campaign_t *campaign, const campaign_round *round, unsigned *k)
 {
-	char key[KEY_BYTES];
+	rain_t *rain = c->app->rain;
+	uint32_t number = campaign->number, random;
+	unsigned count;
 	uint64_t now;
-	int64_t left_s = (round->ends_at_ms - c->now_ms) / 1000 + 60;
-	uint32_t random;
 
-	if (rain_wins_pending(c->app->rain->wins, campaign->number, round->number, c->uid, k))
+	if (rain_wins_pending(rain->wins, number, round->number, c->uid, k))
 		return;
-	snprintf(key, sizeof(key), "rk:%" PRIu32 ":%" PRIu32 ":%" PRIu64, campaign->number,
-		round->number, c->uid);
-	if (cache_count(c->app->cache, key,
-		    (uint32_t)(left_s < COUNTER_MAX_S ? left_s : COUNTER_MAX_S), &now) == ERR_OK) {
+	if (places_next(rain->places, number, round->number, c->uid, campaign->limit, k, &count)) {
+		/* When it cannot be told, those places are drawn again after a restart. */
+		if (count > 0 && count_places(c, campaign, round, count, &now) != ERR_OK)
+			METRICS_INC(RAIN_UNCOUNTED);
+		return;
+	}
+	if (count_places(c, campaign, round, 1, &now) == ERR_OK) {
 		*k = now > campaign->limit ? campaign->limit : (unsigned)now - 1;
+		places_set(rain->places, number, round->number, c->uid, *k);
 		return;
 	}
 	METRICS_INC(RAIN_UNCOUNTED);

@@ -300,31 +300,37 @@ err_t cache_delete(cache_t *c, const char *key)
 	return ERR_OK;
 }
 
-static memcached_return_t count_once(
-	memcached_st *h, const char *key, size_t key_len, uint32_t ttl_s, uint64_t *now)
+static memcached_return_t count_once(memcached_st *h, const char *key, size_t key_len, unsigned by,
+	uint32_t ttl_s, uint64_t *now)
 {
-	memcached_return_t rc = memcached_increment(h, key, key_len, 1, now);
+	const char first = (char)('0' + by);
+	memcached_return_t rc = memcached_increment(h, key, key_len, by, now);
 
 	if (rc != MEMCACHED_NOTFOUND)
 		return rc;
-	*now = 1;
-	return memcached_add(h, key, key_len, "1", 1, (time_t)ttl_s, 0);
+	*now = by;
+	return memcached_add(h, key, key_len, &first, 1, (time_t)ttl_s, 0);
 }
 
 err_t cache_count(cache_t *c, const char *key, uint32_t ttl_s, uint64_t *now)
+{
+	return cache_count_by(c, key, 1, ttl_s, now);
+}
+
+err_t cache_count_by(cache_t *c, const char *key, unsigned by, uint32_t ttl_s, uint64_t *now)
 {
 	size_t key_len = key_length(key);
 	memcached_return_t rc = MEMCACHED_NOTSTORED;
 	memcached_st *h;
 	uint64_t value = 0;
 
-	BUG_ON(ttl_s == 0 || ttl_s > TTL_MAX_S);
+	BUG_ON(ttl_s == 0 || ttl_s > TTL_MAX_S || by == 0 || by > 9);
 	err_t e = take(c, &h);
 	if (e != ERR_OK)
 		return e;
 	/* Not stored: somebody made the counter meanwhile. */
 	for (int i = 0; i < COUNT_TRIES && rc == MEMCACHED_NOTSTORED; i++)
-		rc = count_once(h, key, key_len, ttl_s, &value);
+		rc = count_once(h, key, key_len, by, ttl_s, &value);
 	if (rc != MEMCACHED_SUCCESS)
 		return failed(c, h, memcached_strerror(h, rc));
 	answered(c, h);

@@ -26,8 +26,10 @@ err_t cache_append(
 	cache_t *c, const char *key, const void *value, size_t len, uint32_t ttl_s) MUST_CHECK;
 /* How many values memcached has thrown out before their time since it was started. */
 err_t cache_evictions(cache_t *c, uint64_t *count) MUST_CHECK;
-/* Adds 1 to a counter that starts at 0 and lives ttl_s; *now is its value after. A hint: a
- * timed-out call may have counted. */
+/* Adds 1, or `by` (below 10), to a counter that starts at 0 and lives ttl_s; *now is its value
+ * after. A hint: a timed-out call may have counted. */
 err_t cache_count(cache_t *c, const char *key, uint32_t ttl_s, uint64_t *now) MUST_CHECK;
+err_t cache_count_by(
+	cache_t *c, const char *key, unsigned by, uint32_t ttl_s, uint64_t *now) MUST_CHECK;
 
 #endif

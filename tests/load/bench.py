@@ -47,6 +47,7 @@ SCENARIOS = (
     Scenario("exhausted", "claim", packets="exhausted", users=20_000, counts="exhausted"),
     Scenario("already", "claim", packets="exhausted", users="winners", counts="already_claimed"),
     Scenario("cover", "cover", packets="spread", users=10_000),
+    Scenario("draw", "draw", users=5000, counts="none"),
 )
 
 
@@ -81,6 +82,7 @@ RATIOS = (
     ("exhausted_vs_echo", "exhausted", "echo"),
     ("already_vs_echo", "already", "echo"),
     ("cover_vs_echo", "cover", "echo"),
+    ("draw_vs_echo", "draw", "echo"),
     ("rowlock_hot_vs_its_limit", "rowlock_hot", "limit_rowlock_hot"),
     ("rowlock_spread_vs_its_limit", "rowlock_spread", "limit_rowlock_spread"),
 )

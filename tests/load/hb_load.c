@@ -25,6 +25,10 @@ static const struct kind {
 	{"echo", "POST /bench/echo HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n", "", false, true},
 	{"claim", "POST /v1/packets/", "/claim HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n", true,
 		true},
+	{"draw", "POST /v1/rain/dry/draw HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n", "", false,
+		true},
+	{"win", "POST /v1/rain/wet/draw HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n", "", false,
+		true},
 	{"cover", "GET /v1/packets/", " HTTP/1.1\r\nHost: hb\r\n", true, true},
 };
 enum { KINDS = sizeof(kinds) / sizeof(*kinds) };
@@ -72,7 +76,8 @@ static void options_read(int argc, char **argv, options_t *o)
 		*row[at].into = optarg;
 	}
 	if (optind != argc || !o->kind || !o->port)
-		refuse("usage: hb-load --kind static|echo|claim|cover --port N [--connections N] "
+		refuse("usage: hb-load --kind static|echo|claim|draw|win|cover --port N "
+		       "[--connections N] "
 		       "[--threads N] [--ms N] [--warm-ms N] [--rate N] [--keys FILE --users N "
 		       "--first-user N] [--packets FILE] [--tickets N] [--reuse 1]");
 }
@@ -82,7 +87,7 @@ static const struct kind *kind_named(const char *name)
 	for (unsigned i = 0; i < KINDS; i++)
 		if (strcmp(kinds[i].name, name) == 0)
 			return &kinds[i];
-	refuse("--kind: static, echo, claim or cover");
+	refuse("--kind: static, echo, claim, draw, win or cover");
 }
 
 /* One number a line. */

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const reply_names[REPLY_OUTCOMES] = {
-	"claimed", "already_claimed", "exhausted", "expired", "not_open", "not_eligible", "none"};
+const char *const reply_names[REPLY_OUTCOMES] = {"claimed", "already_claimed", "exhausted",
+	"expired", "not_open", "not_eligible", "won", "limit", "budget_spent", "not_started",
+	"none"};
 
 static reply_outcome outcome_of(const char *body, size_t n)
 {

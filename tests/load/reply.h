@@ -1,5 +1,5 @@
 /* reply: what the driver reads of an HTTP/1.1 answer: its status, its length, and the outcome of a
- * claim. */
+ * claim or a draw. */
 #ifndef HB_LOAD_REPLY_H
 #define HB_LOAD_REPLY_H
 
@@ -13,7 +13,11 @@ typedef enum {
 	REPLY_EXPIRED,
 	REPLY_NOT_OPEN,
 	REPLY_NOT_ELIGIBLE,
-	REPLY_NO_OUTCOME, /* an answer of 200 with another body */
+	REPLY_WON,
+	REPLY_LIMIT,
+	REPLY_SPENT,
+	REPLY_NOT_STARTED,
+	REPLY_NO_OUTCOME, /* a draw that does not win, or an answer of 200 with another body */
 	REPLY_OUTCOMES
 } reply_outcome;
 extern const char *const reply_names[REPLY_OUTCOMES];

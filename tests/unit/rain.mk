@@ -10,6 +10,6 @@ tests_unit_test_token_list_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 check_PROGRAMS += tests/unit/test_campaign tests/unit/test_win_table
 tests_unit_test_campaign_SOURCES = tests/unit/test_campaign.c tests/unit/unit.h tests/unit/files.h
 tests_unit_test_campaign_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
-tests_unit_test_win_table_SOURCES = tests/unit/test_win_table.c fcgi/win_table.c fcgi/win_table.h fcgi/win_log.c fcgi/win_log.h tests/unit/unit.h tests/unit/files.h
+tests_unit_test_win_table_SOURCES = tests/unit/test_win_table.c fcgi/places.c fcgi/places.h fcgi/win_table.c fcgi/win_table.h fcgi/win_log.c fcgi/win_log.h tests/unit/unit.h tests/unit/files.h
 tests_unit_test_win_table_LDADD = $(BASE_LIBS) $(UNIT_LIBS)
 dist_check_SCRIPTS += tests/unit/test_audit.sh

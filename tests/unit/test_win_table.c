@@ -2,6 +2,7 @@
  * oldest is what is forgotten. */
 #include "base/clk.h"
 #include "base/logger.h"
+#include "fcgi/places.h"
 #include "fcgi/win_log.h"
 #include "fcgi/win_table.h"
 #include "tests/unit/files.h"
@@ -50,6 +51,34 @@ static void the_oldest_is_forgotten_first(void **state)
 		}
 	}
 	win_table_free(&t);
+}
+
+static void places_go_up_to_the_limit_and_are_told_in_steps(void **state)
+{
+	places_t *p = places_new();
+	unsigned k = 99, count, told = 0;
+
+	(void)state;
+	assert_false(places_next(p, 1, 2, 1001, 10, &k, &count));
+	places_set(p, 1, 2, 1001, 0);
+	for (unsigned want = 1; want < 10; want++) {
+		assert_true(places_next(p, 1, 2, 1001, 10, &k, &count));
+		assert_int_equal(k, want);
+		assert_int_equal(count, want % PLACES_STEP == 0 ? PLACES_STEP : 0);
+		told += count;
+	}
+	assert_int_equal(told, 8);
+	for (int i = 0; i < 5; i++) {
+		assert_true(places_next(p, 1, 2, 1001, 10, &k, &count));
+		assert_int_equal(k, 10);
+		assert_int_equal(count, 0);
+	}
+	places_set(p, 1, 2, 1001, 3);
+	assert_true(places_next(p, 1, 2, 1001, 100, &k, &count));
+	assert_int_equal(k, 10);
+	assert_false(places_next(p, 1, 3, 1001, 10, &k, &count));
+	assert_false(places_next(p, 1, 2, 2001, 10, &k, &count));
+	places_free(&p);
 }
 
 typedef struct {
@@ -122,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_put_is_got_and_changed_in_place),
 		cmocka_unit_test(the_oldest_is_forgotten_first),
+		cmocka_unit_test(places_go_up_to_the_limit_and_are_told_in_steps),
 		cmocka_unit_test(the_log_is_read_back_past_a_torn_line),
 	};
 
