@@ -49,6 +49,19 @@ err_t views_transfer_end(db_t *db, uint64_t claim_no, transfer_end *out)
 	return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
+void views_withdrawal(jw_t *w, const withdrawal_row *row, int64_t poll_ms)
+{
+	jw_obj(w, NULL);
+	jw_id(w, "order_no", row->order_no);
+	jw_money(w, "amount", row->amount_fen);
+	jw_str(w, "state", states_shown(STATES_WITHDRAWAL, row->state));
+	jw_time(w, "created_at", row->created_at_ms);
+	jw_time(w, "changed_at", row->changed_at_ms);
+	if (poll_ms > 0)
+		jw_i64(w, "poll_after_ms", poll_ms);
+	jw_obj_end(w);
+}
+
 err_t views_cover(app_call_t *c, db_t *db, packet_row *out)
 {
 	err_t e = packet_load(db, c->number, out);

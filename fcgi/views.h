@@ -6,6 +6,7 @@
 #include "domain/claim.h"
 #include "domain/packet.h"
 #include "domain/transfer.h"
+#include "domain/withdrawal.h"
 #include "fcgi/app.h"
 
 enum { VIEWS_COUNTS = 1 }; /* with remaining_count and claimed_count */
@@ -14,6 +15,9 @@ void views_packet(jw_t *w, const char *key, const packet_row *p, int64_t now_ms,
 void views_claim(jw_t *w, const char *key, const claim_row *c, transfer_end end);
 /* How far the money of a claim is; pending while there is no transfer row. */
 err_t views_transfer_end(db_t *db, uint64_t claim_no, transfer_end *out) MUST_CHECK;
+
+/* `poll_ms`: when to ask again; 0: not said. */
+void views_withdrawal(jw_t *w, const withdrawal_row *row, int64_t poll_ms);
 
 /* Loads the packet of the path for somebody who may see its cover: the sender always, others once
  * it has been open. ERR_NOT_FOUND. */

@@ -26,6 +26,7 @@ static const role_row roles[] = {
 	CONSUMER(credit, CREDIT, false, "credits claims to the wallets of this cell"),
 	CONSUMER(credited, CREDITED, false, "ends the credits that other cells have answered"),
 	CONSUMER(refund, REFUND, true, "gives refunds to finance"),
+	CONSUMER(withdraw, WITHDRAW, true, "gives withdrawals to finance"),
 	CONSUMER(callback, CALLBACK, false, "applies what finance called back"),
 	CONSUMER(check, CHECK, true, "asks finance about orders that have waited"),
 	CONSUMER(inbox, INBOX, false, "fills the lists of received envelopes"),

@@ -15,3 +15,11 @@ err_t role_left_to_others(err_t err)
 {
 	return err == ERR_FINANCE_UNAVAILABLE || err == ERR_ORDER_CONFLICT ? ERR_OK : err;
 }
+
+err_t role_submit_all(worker_t *w, finance_kind kind, const outbox_events *events)
+{
+	err_t err = ERR_OK;
+	for (size_t i = 0; i < events->count && err == ERR_OK; i++)
+		err = role_submit(w, kind, events->event[i].no);
+	return err;
+}

@@ -52,6 +52,7 @@ void reconcile_run(worker_t *w);
 void alert_run(worker_t *w);
 err_t transfer_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t refund_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
+err_t withdraw_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t callback_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t check_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t credit_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
@@ -67,5 +68,7 @@ err_t role_transact(worker_t *w, db_tx_fn fn, void *ctx) MUST_CHECK;
 err_t role_submit(worker_t *w, finance_kind kind, uint64_t order_no) MUST_CHECK;
 /* ERR_OK for what finance caused: the order's row is there, and its next check has been arranged. */
 err_t role_left_to_others(err_t err) MUST_CHECK;
+/* It for each event of a message. */
+err_t role_submit_all(worker_t *w, finance_kind kind, const outbox_events *events) MUST_CHECK;
 
 #endif

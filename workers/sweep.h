@@ -10,7 +10,8 @@ enum {
 	SWEPT_TRANSFER,
 	SWEPT_REFUND,
 	SWEPT_CREDIT,
-	SWEPT_SUBSIDY
+	SWEPT_SUBSIDY,
+	SWEPT_WITHDRAWAL
 }; /* METRICS_SWEPT */
 
 /* Subsidies whose time is over, back to their campaigns. `ids` has room for a batch. */

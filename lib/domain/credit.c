@@ -65,26 +65,12 @@ err_t credit_begin(db_t *db, const transfer_claim *c, unsigned payee_cell, int64
 	return err == ERR_OK ? credit_event(db, c->claim_no, c->uid, c->amount_fen, now_ms) : err;
 }
 
-static err_t answer_event(db_t *db, uint64_t claim_no, int64_t now_ms)
-{
-	char payload[EVENT_BYTES];
-	jw_t w;
-	jw_start_fixed(&w, payload, sizeof payload);
-	jw_arr(&w, NULL);
-	jw_obj(&w, NULL);
-	jw_i64(&w, "no", (int64_t)claim_no);
-	jw_obj_end(&w);
-	jw_arr_end(&w);
-	size_t n = jw_end(&w);
-	return outbox_add(db, OUTBOX_CREDITED, claim_no, now_ms, payload, n);
-}
-
 err_t credit_take(db_t *db, uint64_t claim_no, uint64_t uid, int64_t amount_fen,
 	unsigned packet_cell, int64_t now_ms, bool *credited)
 {
 	err_t err = ledger_book(
 		db, LEDGER_BY_CREDIT_IN, claim_no, packet_cell, uid, amount_fen, now_ms, credited);
-	return err == ERR_OK ? answer_event(db, claim_no, now_ms) : err;
+	return err == ERR_OK ? outbox_number(db, OUTBOX_CREDITED, claim_no, now_ms) : err;
 }
 
 /* What an answer ends, by the kind of the transfer. */

@@ -156,3 +156,31 @@ err_t ledger_balance(db_t *db, ledger_account kind, uint64_t owner, int64_t *fen
 	db_rows_free(&r);
 	return ERR_OK;
 }
+
+/* Two numbers must do for the three of the index (cursors hold no more), and a kind is a byte. */
+ledger_place ledger_place_of(const ledger_entry *e)
+{
+	return (ledger_place){(uint64_t)e->at_ms << 8 | e->kind, e->source_no};
+}
+
+err_t ledger_page(db_t *db, ledger_account kind, uint64_t owner, const ledger_place *from,
+	unsigned limit, ledger_entry *entries, unsigned *count)
+{
+	db_rows_t *r;
+	const uint64_t at = from ? from->at_and_kind >> 8 : INT64_MAX,
+		       by = from ? from->at_and_kind & 255 : 0;
+	BUG_ON(limit > LEDGER_PAGE_MAX);
+	err_t err = db_select(db, SQL_LEDGER_PAGE,
+		DB_ARGS(db_u(kind), db_u(owner), db_u(at), db_u(at), db_u(by), db_u(by),
+			db_u(from ? from->source_no : 0), db_u(limit)),
+		&r);
+	if (err != ERR_OK)
+		return err;
+	for (*count = 0; db_rows_next(r); ++*count)
+		entries[*count] = (ledger_entry){.kind = (ledger_booking)db_rows_u(r, 0),
+			.source_no = db_rows_u(r, 1),
+			.amount_fen = db_rows_i(r, 2),
+			.at_ms = db_rows_i(r, 3)};
+	db_rows_free(&r);
+	return ERR_OK;
+}

@@ -41,6 +41,25 @@ err_t ledger_book_all(
 /* The kept balance; 0 for an account that has never been booked on. */
 err_t ledger_balance(db_t *db, ledger_account kind, uint64_t owner, int64_t *fen) MUST_CHECK;
 
+/* One leg of an account, as its owner sees it. */
+typedef struct {
+	ledger_booking kind;
+	uint64_t source_no;
+	int64_t amount_fen, at_ms; /* what the account gained: negative for what left it */
+} ledger_entry;
+
+/* Where an entry stands in the order of an account's entries: time, kind, number. */
+typedef struct {
+	uint64_t at_and_kind, source_no;
+} ledger_place;
+
+enum { LEDGER_PAGE_MAX = 101 };
+ledger_place ledger_place_of(const ledger_entry *e);
+/* Up to `limit` (≤ LEDGER_PAGE_MAX) entries of an account, newest first, of those behind *from (NULL: from
+ * the newest). */
+err_t ledger_page(db_t *db, ledger_account kind, uint64_t owner, const ledger_place *from,
+	unsigned limit, ledger_entry *entries, unsigned *count) MUST_CHECK;
+
 const char *ledger_account_name(unsigned account); /* "wallet"; "?" for an unknown number */
 const char *ledger_booking_name(unsigned kind);    /* "spend"; "?" for an unknown number */
 

@@ -10,7 +10,7 @@ lib_libhbdomain_a_SOURCES = \
 lib_libhbdomain_a_SOURCES += \
 	lib/domain/recon.c lib/domain/recon.h lib/domain/recon.def lib/domain/recon_inner.h lib/domain/recon_c2c.c lib/domain/recon_b2c.c lib/domain/recon_wins.c \
 	lib/domain/recon_live.c lib/domain/recon_live.h lib/domain/recon_pile.c lib/domain/recon_pile.h lib/domain/statement.c lib/domain/statement.h
-lib_libhbdomain_a_SOURCES += lib/domain/credit.c lib/domain/credit.h
+lib_libhbdomain_a_SOURCES += lib/domain/credit.c lib/domain/credit.h lib/domain/idempotency.c lib/domain/idempotency.h lib/domain/withdrawal.c lib/domain/withdrawal.h
 lib_libhbdomain_a_SOURCES += \
 	lib/domain/packet_inner.h lib/domain/packet_send.c lib/domain/subsidy.c lib/domain/subsidy_batch.c lib/domain/subsidy_end.c lib/domain/subsidy_row.h \
 	lib/domain/issue.c lib/domain/issue.h lib/domain/partner.c lib/domain/partner.h

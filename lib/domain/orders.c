@@ -16,6 +16,7 @@
 #include "domain/refund.h"
 #include "domain/states.h"
 #include "domain/transfer.h"
+#include "domain/withdrawal.h"
 #include <string.h>
 
 typedef struct {
@@ -49,6 +50,13 @@ static err_t apply_refund(
 {
 	(void)conf;
 	return refund_apply(db, order_no, a, now_ms);
+}
+
+static err_t apply_withdrawal(
+	db_t *db, uint64_t order_no, const finance_answer *a, const conf_t *conf, int64_t now_ms)
+{
+	(void)conf;
+	return withdrawal_apply(db, order_no, a, now_ms);
 }
 
 static const kind_row kinds[] = {
@@ -95,6 +103,18 @@ static const kind_row kinds[] = {
 		.push = SQL_ORDERS_REFUND_PUSH,
 		.apply = apply_refund,
 		.settle = refund_settle,
+	},
+	{
+		.kind = FINANCE_WITHDRAWAL,
+		.states = STATES_WITHDRAWAL,
+		.pending = STATES_WITHDRAWAL_PENDING,
+		.submits = true,
+		.load = SQL_ORDERS_WITHDRAWAL_LOAD,
+		.take = SQL_ORDERS_WITHDRAWAL_TAKE,
+		.lease = SQL_ORDERS_WITHDRAWAL_LEASE,
+		.try_ = SQL_ORDERS_WITHDRAWAL_TRY,
+		.push = SQL_ORDERS_WITHDRAWAL_PUSH,
+		.apply = apply_withdrawal,
 	},
 };
 

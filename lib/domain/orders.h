@@ -1,6 +1,6 @@
-/* orders: what payments, transfers and refunds have in common: finance's word moves them. Callback,
+/* orders: what payments, transfers, refunds and withdrawals have in common: finance's word moves them. Callback,
  * check and sweep all end in orders_apply, so it matters to nobody which of them was first.
- * Withdrawals join as one more row of the table in orders.c. Threads: all safe. */
+ * Threads: all safe. */
 #ifndef HB_DOMAIN_ORDERS_H
 #define HB_DOMAIN_ORDERS_H
 
@@ -63,7 +63,7 @@ typedef struct {
 	int64_t now_ms, next_check_at_ms;
 } orders_settling;
 
-/* Sends a pending transfer or refund to finance (its first time, or again under the same number)
+/* Sends a pending transfer, refund or withdrawal to finance (its first time, or again under the same number)
  * and applies the answer. Nothing happens to an order that is not pending. The answer of finance is
  * waited for outside any transaction. An order that stays pending gets a check message (check.h),
  * also when ERR_FINANCE_UNAVAILABLE or ERR_ORDER_CONFLICT is returned. */

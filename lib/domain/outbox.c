@@ -16,6 +16,20 @@ err_t outbox_add(db_t *db, outbox_kind kind, uint64_t business_no, int64_t now_m
 		DB_ARGS(db_u(kind), db_u(business_no), db_i(now_ms), db_b(payload, n)), NULL);
 }
 
+err_t outbox_number(db_t *db, outbox_kind kind, uint64_t business_no, int64_t now_ms)
+{
+	char payload[64];
+	jw_t w;
+	jw_start_fixed(&w, payload, sizeof payload);
+	jw_arr(&w, NULL);
+	jw_obj(&w, NULL);
+	jw_i64(&w, "no", (int64_t)business_no);
+	jw_obj_end(&w);
+	jw_arr_end(&w);
+	size_t n = jw_end(&w);
+	return outbox_add(db, kind, business_no, now_ms, payload, n);
+}
+
 typedef struct {
 	outbox_kind kind;
 	const char *name;

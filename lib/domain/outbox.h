@@ -30,6 +30,9 @@ typedef enum {
 err_t outbox_add(db_t *db, outbox_kind kind, uint64_t business_no, int64_t now_ms,
 	const char *payload, size_t n) MUST_CHECK;
 
+/* The event that is no more than a number: [{"no":business_no}]. */
+err_t outbox_number(db_t *db, outbox_kind kind, uint64_t business_no, int64_t now_ms) MUST_CHECK;
+
 /* For the relay and the consumers. */
 enum { OUTBOX_EVENT_ID_BYTES = 65, OUTBOX_PAYLOAD_MAX_BYTES = 4 << 20 };
 

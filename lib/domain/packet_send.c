@@ -6,13 +6,12 @@
 #include "base/clk.h"
 #include "base/jw.h"
 #include "base/logger.h"
+#include "domain/idempotency.h"
 #include "domain/packet_inner.h"
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Stored in idempotency.route. */
-enum { ROUTE_NUMBER_PACKETS = 1 };
 enum { SLOTS = 1000, SEALED_BYTES = KEYS_BYTES + KEYS_SEAL_OVERHEAD };
 
 typedef struct {
@@ -119,33 +118,19 @@ typedef struct {
 	seed_row fresh;
 	packet_row packet; /* seed and commitment are set by each run */
 	payment_row payment;
-	int64_t started_ms; /* monotonic */
-	bool written;       /* a run got as far as its COMMIT */
-	bool key_locked;    /* the last run ended at the key's lock */
+	idempotency_t key;
 	bool replayed;
 } send_tx;
 
-/* The key has been used: by an earlier run of this very transaction, or by an earlier request. */
-static err_t key_used(db_t *db, send_tx *t)
+/* The answer of the first request, whatever has become of the packet since. */
+static err_t packet_as_sent(db_t *db, send_tx *t, uint64_t packet_id)
 {
 	const packet_order *o = t->order;
-	db_rows_t *r;
-	err_t e = db_select(db, SQL_IDEMPOTENCY_FIND,
-		DB_ARGS(db_u(o->uid), db_u(ROUTE_NUMBER_PACKETS), db_s(o->key)), &r);
-	if (e != ERR_OK)
-		return e;
-	BUG_ON(!db_rows_next(r)); /* rows are never deleted */
-	uint8_t hash[32];
-	packet_bytes_of(r, 0, hash, sizeof hash);
-	const uint64_t ref = db_rows_u(r, 1);
-	db_rows_free(&r);
-	if (memcmp(hash, o->body_hash, sizeof hash) != 0)
-		return ERR_IDEMPOTENCY_KEY_REUSED;
-	t->replayed = ref != t->packet_id;
-	e = packet_load(db, ref, &t->packet);
+	t->replayed = packet_id != t->packet_id;
+	err_t e = packet_load(db, packet_id, &t->packet);
 	const bool paid = e == ERR_OK && t->packet.kind == PACKET_C2C;
 	if (paid)
-		e = payment_of_packet(db, ref, &t->payment);
+		e = payment_of_packet(db, packet_id, &t->payment);
 	if (e != ERR_OK)
 		return e;
 	t->packet.state = paid ? STATES_PACKET_UNPAID : STATES_PACKET_OPEN;
@@ -156,25 +141,6 @@ static err_t key_used(db_t *db, send_tx *t)
 	snprintf(t->packet.video_id, sizeof t->packet.video_id, "%s",
 		o->video_id ? o->video_id : "");
 	return ERR_OK;
-}
-
-static err_t key_take(db_t *db, send_tx *t, bool *used)
-{
-	const packet_order *o = t->order;
-	const err_t e = db_exec(db, SQL_IDEMPOTENCY_INSERT,
-		DB_ARGS(db_u(o->uid), db_u(ROUTE_NUMBER_PACKETS), db_s(o->key),
-			db_b(o->body_hash, sizeof o->body_hash), db_u(t->packet_id),
-			db_i(o->now_ms)),
-		NULL);
-	*used = e == ERR_DB_DUPLICATE;
-	t->key_locked = e == ERR_DB_RETRY;
-	if (*used)
-		return key_used(db, t);
-	/* Once our own COMMIT may be what the lock belongs to, the outcome is unknown, not busy. */
-	if (e == ERR_DB_RETRY && !t->written &&
-		clk_mono_ms() - t->started_ms >= t->desk->key_wait_ms)
-		return ERR_IDEMPOTENCY_KEY_BUSY;
-	return e;
 }
 
 static err_t seed_take(db_t *db, send_tx *t)
@@ -268,9 +234,10 @@ static err_t send_run(db_t *db, void *ctx)
 {
 	send_tx *t = ctx;
 	bool used;
-	err_t e = key_take(db, t, &used);
+	uint64_t ref;
+	err_t e = idempotency_take(db, &t->key, &used, &ref);
 	if (e != ERR_OK || used)
-		return e;
+		return e == ERR_OK ? packet_as_sent(db, t, ref) : e;
 	if (t->order->kind == PACKET_B2C)
 		e = subsidy_take(db, t);
 	if (e == ERR_OK)
@@ -281,7 +248,7 @@ static err_t send_run(db_t *db, void *ctx)
 		e = invited_write(db, t);
 	if (e == ERR_OK && t->order->kind == PACKET_C2C)
 		e = payment_insert(db, &t->payment, t->order->now_ms + t->order->check_ms);
-	t->written |= e == ERR_OK;
+	t->key.written |= e == ERR_OK;
 	return e;
 }
 
@@ -328,11 +295,17 @@ err_t packet_send(const packet_desk *d, const packet_order *o, packet_sent *out)
 	err_t e = numbers_take(d->numbers, (unsigned)(o->uid % SLOTS), 3, number);
 	if (e != ERR_OK)
 		return e;
-	send_tx t = {.desk = d, .order = o, .started_ms = clk_mono_ms()};
+	send_tx t = {.desk = d, .order = o};
+	t.key = (idempotency_t){.route = IDEMPOTENCY_PACKETS,
+		.uid = o->uid,
+		.key = o->key,
+		.body_hash = o->body_hash,
+		.ref = number[0],
+		.now_ms = o->now_ms,
+		.started_ms = clk_mono_ms(),
+		.wait_ms = d->key_wait_ms};
 	rows_prepare(&t, number);
-	e = db_transact(d->db, d->tx_tries, send_run, &t);
-	if (e == ERR_DB_RETRY && t.key_locked && !t.written)
-		e = ERR_IDEMPOTENCY_KEY_BUSY;
+	e = idempotency_end(&t.key, db_transact(d->db, d->tx_tries, send_run, &t));
 	if (e == ERR_OK)
 		*out = (packet_sent){
 			.packet = t.packet, .payment = t.payment, .replayed = t.replayed};

@@ -59,8 +59,6 @@ static err_t lock_packet(db_t *db, uint64_t packet_id, packet_rest *out)
 
 static err_t add_refund(db_t *db, const refund_order *r)
 {
-	char payload[64];
-	jw_t w;
 	err_t err = db_exec(db, SQL_REFUND_ADD,
 		DB_ARGS(db_u(r->refund_no), db_u(r->packet_id), db_u(r->reason), db_u(r->claim_no),
 			db_u(r->payment_no), db_u(r->payee), db_i(r->amount_fen),
@@ -69,14 +67,7 @@ static err_t add_refund(db_t *db, const refund_order *r)
 		NULL);
 	if (err != ERR_OK)
 		return err;
-	jw_start_fixed(&w, payload, sizeof payload);
-	jw_arr(&w, NULL);
-	jw_obj(&w, NULL);
-	jw_i64(&w, "no", (int64_t)r->refund_no);
-	jw_obj_end(&w);
-	jw_arr_end(&w);
-	size_t n = jw_end(&w);
-	return outbox_add(db, OUTBOX_REFUND, r->refund_no, r->now_ms, payload, n);
+	return outbox_number(db, OUTBOX_REFUND, r->refund_no, r->now_ms);
 }
 
 static err_t one_number(db_t *db, sql_id id, const db_val *v, size_t n, int64_t *out)

@@ -96,5 +96,5 @@ CREATE TABLE withdrawal (
   created_at BIGINT NOT NULL,
   changed_at BIGINT NOT NULL,
   KEY due (state, next_check_at),
-  KEY by_user (uid, order_no)
+  KEY by_user (uid, created_at, order_no)
 );

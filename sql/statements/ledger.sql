@@ -25,3 +25,9 @@ INSERT INTO account (kind, owner, balance) VALUES (?, ?, ?) ON DUPLICATE KEY UPD
 
 -- name: ledger_balance
 SELECT balance FROM account WHERE kind = ? AND owner = ?;
+
+-- In the order of the index by_account.
+-- name: ledger_page
+SELECT kind, source_no, amount, at_ms FROM ledger
+WHERE account = ? AND owner = ? AND at_ms <= ? AND (at_ms < ? OR kind < ? OR (kind = ? AND source_no < ?))
+ORDER BY at_ms DESC, kind DESC, source_no DESC LIMIT ?;

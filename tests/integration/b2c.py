@@ -48,6 +48,7 @@ def b64(data):
 class Campaign:
     """A campaign of this stack, with its budget in each cell and a lease of it. It never rains, or, with `prize`, every draw wins that."""
     numbers = itertools.count(500000 + int(time.time()) % 40000 * 10)
+    draws = itertools.count()
     seq = itertools.count(2**46 + now_ms() * 10 % (2 * 10**13))  # where hb-rain's numbers are
 
     def __init__(self, stack, budget=10_000_000, leased=5_000_000, prize=0):
@@ -112,6 +113,17 @@ def publish(stack, events, kind=4, cell=None):
 def send(stack, uid, count=3, key=None, **more):
     body = {'kind': 'b2c', 'split': 'lucky', 'count': count, **more}
     return stack.call('POST', '/v1/packets', uid, body, headers={'Idempotency-Key': key or os.urandom(12).hex()})
+
+
+def packet(campaign, uid, total=10000, count=10, expires_in=None):
+    """An open envelope that the user sent from a win of the campaign; its number."""
+    stack, draw = campaign.stack, next(Campaign.draws)
+    answer = send(stack, uid, count, subsidy_token=seal(stack, campaign.win(uid, total, k=draw)))
+    assert answer.status == 201, answer
+    number = answer.json['packet']['id']
+    if expires_in is not None:
+        stack.rows(stack.cell_of(uid), 'UPDATE packet SET expires_at = %s WHERE packet_id = %s', (now_ms() + int(expires_in * 1000), number))
+    return number
 
 
 def listed(stack, uid):

@@ -178,24 +178,9 @@ class Stack:
         self.wait(lambda: self.packet_state(packet) != 1, 'the packet opens')
         return packet
 
-    def b2c_packet(self, uid, total=10000, count=10, expires_in=86400, campaign=1):
-        """An open b2c packet and what its campaign paid for it, made by rows out of the user's next seed, whose number it takes."""
-        packet, cell, now = int(self.call('GET', '/v1/me/seed', uid).json['seed_id']), self.cell_of(uid), int(time.time() * 1000)
-        with self.db(cell) as db, db.cursor() as cursor:
-            db.begin()
-            cursor.execute(
-                'INSERT INTO packet (packet_id, sender, kind, split, scope, state, count, remaining_count, total, remaining, created_at, expires_at, '
-                "seed_id, seed, nonce, commitment, greeting, campaign) SELECT seed_id, uid, 2, 1, 1, 2, %s, %s, %s, %s, %s, %s, seed_id, sealed, '', "
-                "REPEAT('x', 32), '', %s FROM user_seed WHERE uid = %s",
-                (count, count, total, total, now, now + int(expires_in * 1000), campaign, uid))
-            cursor.execute('DELETE FROM user_seed WHERE uid = %s', (uid,))
-            for kind, accounts in ((1, (3, 2)), (5, (2, 5)), (6, (5, 6))):  # fund, grant and spend, all under the packet's number
-                for leg, account in enumerate(accounts):
-                    cursor.execute('INSERT INTO ledger VALUES (%s, %s, %s, %s, %s, %s, %s)',
-                                   (kind, packet, leg, account, campaign, total if leg else -total, now))
-            cursor.execute('INSERT IGNORE INTO account VALUES (2, %s, 0)', (campaign,))
-            db.commit()
-        return str(packet)
+    def withdraw(self, uid, fen, key=None, **more):
+        return self.call('POST', '/v1/me/withdrawals', uid, {'amount': {'amount': fen, 'currency': 'CNY'}},
+                         headers={'Idempotency-Key': key or os.urandom(12).hex()}, **more)
 
     def balance(self, uid):
         rows = self.rows(self.cell_of(uid), 'SELECT balance FROM account WHERE kind = 1 AND owner = %s', (uid,))

@@ -128,6 +128,18 @@ def story(stack):
         note('get', '/v1/rain/{campaign}', call('GET', f'/v1/rain/{name}', me))
         for body in (None, {'draw': 0}, {'draw': 99}):
             note('post', '/v1/rain/{campaign}/draw', call('POST', f'/v1/rain/{name}/draw', me, body))
+    envelope = b2c.packet(campaign, me, 500, 1)
+    note('post', '/v1/packets/{id}/claim', stack.claim(you, envelope))
+    stack.wait(lambda: stack.balance(you) >= 500, 'the claim is in the wallet')
+    note('post', '/v1/packets/{id}/claim', stack.claim(you, envelope))
+    for fen, key in ((1, 'openapi-small'), (10 ** 6, 'openapi-large'), (300, 'openapi-good'), (300, 'openapi-good')):
+        taken = note('post', '/v1/me/withdrawals', stack.withdraw(you, fen, key))
+    withdrawal = taken.json['order_no']
+    for uid in (me, you):
+        note('get', '/v1/me/withdrawals/{order_no}', call('GET', f'/v1/me/withdrawals/{withdrawal}', uid))
+    note('get', '/v1/me/withdrawals', call('GET', '/v1/me/withdrawals?limit=1', you))
+    note('get', '/v1/me/wallet', call('GET', '/v1/me/wallet?limit=1', you))
+    note('get', '/v1/me/wallet', call('GET', '/v1/me/wallet?limit=0', you))
     note('post', '/v1/callbacks/finance/{order_no}', stack.http.call('POST', f'/v1/callbacks/finance/{order}', {}))
     return seen
 

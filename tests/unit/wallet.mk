@@ -5,3 +5,7 @@ tests_unit_test_ledger_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 tests_unit_test_credit_SOURCES = tests/unit/test_credit.c $(CELL_DB_SOURCES)
 tests_unit_test_credit_CPPFLAGS = $(CELL_DB_CPPFLAGS)
 tests_unit_test_credit_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
+SERVER_TESTS += tests/unit/test_withdrawal
+tests_unit_test_withdrawal_SOURCES = tests/unit/test_withdrawal.c $(CELL_DB_SOURCES)
+tests_unit_test_withdrawal_CPPFLAGS = $(CELL_DB_CPPFLAGS)
+tests_unit_test_withdrawal_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
