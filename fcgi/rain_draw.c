@@ -1,8 +1,8 @@
 /* The routes of the rain. A draw that does not win asks nobody but memcached for its place in the
  * user's round, and that one draw in four (places.h), and takes nothing from the heap: it is what
- * millions do at the same second. memcached's answer takes less than waking another thread would, so the draw waits for it
- * where it is; one that does not come costs the cache's short time-out once, and then nothing until
- * its breaker tries again.
+ * millions do at the same second. memcached's answer takes less than waking another thread would,
+ * so the draw waits for it where it is; one that does not come costs the cache's short time-out
+ * once, and then nothing until its breaker tries again.
  *
  * Without memcached the place is chosen at random below the limit: whoever draws for ever sees the
  * same `limit` results for ever. */
