@@ -13,6 +13,7 @@ import time
 
 from bench_grow import Growth
 from bench_stack import ROWLOCK, Stack, Tables, fail
+from bench_wins import Wins, show_wins
 
 SPREAD_SHARES = 100
 SMALL_SHARES = 2000
@@ -34,6 +35,7 @@ class Scenario:
     users: object = None
     counts: str = None
     share: float = 1.0  # of CLAIMS_PER_S
+    late: bool = False  # needs RabbitMQ, which is started after all others (bench_wins.py)
 
 
 SCENARIOS = (
@@ -48,6 +50,7 @@ SCENARIOS = (
     Scenario("already", "claim", packets="exhausted", users="winners", counts="already_claimed"),
     Scenario("cover", "cover", packets="spread", users=10_000),
     Scenario("draw", "draw", users=5000, counts="none"),
+    Scenario("win", "win", counts="won", share=0.25, late=True),
 )
 
 
@@ -83,6 +86,7 @@ RATIOS = (
     ("already_vs_echo", "already", "echo"),
     ("cover_vs_echo", "cover", "echo"),
     ("draw_vs_echo", "draw", "echo"),
+    ("win_vs_draw", "win", "draw"),
     ("rowlock_hot_vs_its_limit", "rowlock_hot", "limit_rowlock_hot"),
     ("rowlock_spread_vs_its_limit", "rowlock_spread", "limit_rowlock_spread"),
 )
@@ -183,7 +187,7 @@ class Bench:
         wanted = self.args.only
         for connections in self.args.connections:
             for row in SCENARIOS:
-                if not wanted or row.name in wanted:
+                if not row.late and (not wanted or row.name in wanted):
                     self.measure(row, connections)
         for row in DIRECT:
             if not wanted or "direct" in wanted:
@@ -219,7 +223,11 @@ class Bench:
         return {name: round(rate[a] / rate[b], 3) for name, a, b in RATIOS if rate.get(a) and rate.get(b)}
 
 
-def report(bench, durable, half, seconds):
+def scenarios(*names):
+    return [row for row in SCENARIOS if row.name in names]
+
+
+def report(bench, durable, half, memory, seconds):
     figures = {k: {"median": round(statistics.median(v)), "least": round(min(v)), "most": round(max(v))}
                for k, v in bench.figures.items()}
     ratios = {c: bench.ratios(c) for c in bench.args.connections}
@@ -233,7 +241,7 @@ def report(bench, durable, half, seconds):
         "half_of_peak": half,
         "cpu_us_per_request": {k: {s: round(statistics.median(u), 1) for s, u in v.items() if statistics.median(u) >= 0.05}
                                for k, v in bench.cpu_us.items()},
-        "memory_mb": bench.stack.memory(),
+        "memory_mb": memory,
         "durable": durable,
         "claims_checked": bench.tables.checked,
         "replica_behind_s": round(bench.tables.behind_s, 2),
@@ -269,8 +277,9 @@ def show(bench, r):
 
 def show_checks(say, r):
     say("Checked: " + ", ".join(f"{k}={v}" for k, v in r["durable"].items()))
-    say(f"Checked: {r['claims_checked']} claims answered = rows on the primary = rows on the replica "
-        f"(which was {r['replica_behind_s']} s behind at most)")
+    if r["claims_checked"]:
+        say(f"Checked: {r['claims_checked']} claims answered = rows on the primary = rows on the replica "
+            f"(which was {r['replica_behind_s']} s behind at most)")
     say(f"{r['seconds']} s, load average {r['load_average']:.1f}")
 
 
@@ -281,8 +290,17 @@ def measure_all(bench, began):
         bench.round_of()
     bench.say("Half of the peak")
     half = bench.half_of_peak()
-    result = report(bench, bench.tables.check_durable(), half, time.monotonic() - began)
+    memory = bench.stack.memory()
+    wins = None
+    if not bench.args.only or "win" in bench.args.only:
+        wins = Wins(bench, scenarios("win")).run([max(bench.args.connections)], bench.args.queued)
+    result = report(bench, bench.tables.check_durable(), half, memory, time.monotonic() - began)
+    if wins:
+        result |= wins
+        result["ratios"]["drain_vs_rate"] = wins["drain"]["drain_vs_rate"]
     show(bench, result)
+    if wins:
+        show_wins(bench, result)
     return result
 
 
@@ -292,6 +310,8 @@ def arguments():
     p.add_argument("--build", required=True, help=argparse.SUPPRESS)
     p.add_argument("--quick", action="store_true", help="one short round: shows that it works, measures little")
     p.add_argument("--grow", action="store_true", help="instead: how the cost of a claim grows with the tables")
+    p.add_argument("--wins", action="store_true", help="instead: the rain: draws that win and draws that do not, and a drain")
+    p.add_argument("--queued", type=int, help="wins that are drained, at least; 200,000 with --wins, else what was measured")
     p.add_argument("--json", action="store_true", help="one object on standard output, the progress on standard error")
     p.add_argument("--keep", action="store_true", help="leave the stack running")
     p.add_argument("--only", type=lambda s: s.split(","), help=f"of {','.join(row.name for row in SCENARIOS)},direct")
@@ -303,6 +323,8 @@ def arguments():
     args.warm_ms, args.spread = 400, 100_000
     if args.quick:
         args.ms, args.warm_ms, args.spread, args.connections = 300, 100, 5000, [64]
+    if args.queued is None:
+        args.queued = 2000 if args.quick else 200_000 if args.wins else 0
     args.rounds = args.rounds or (1 if args.quick else 5 if args.grow else 3)
     return args
 
@@ -312,7 +334,10 @@ def main():
     args = arguments()
     bench = Bench(args)
     bench.tables.check_durable()
-    result = Growth(bench).measure_all(began) if args.grow else measure_all(bench, began)
+    if args.wins:
+        result = Wins(bench, scenarios("echo", "draw", "win")).measure_all(began)
+    else:
+        result = Growth(bench).measure_all(began) if args.grow else measure_all(bench, began)
     show_checks(bench.say, result)
     if args.json:
         print(json.dumps(result))

@@ -22,6 +22,7 @@ REPLICA_DURABLE = {"sync_binlog": "1", "innodb_flush_log_at_trx_commit": "1"}
 DB_PORT = {"east": 20, "west": 30}
 ROWLOCK = 4  # offset of its door
 CATCH_UP_S = 120
+HELPERS = ("runsv", "svlogd", "runsvdir", "nginx", "erl_child_setup", "inet_gethost", "sh", "df")  # RabbitMQ's come and go
 
 
 def fail(why):
@@ -91,7 +92,7 @@ class Stack:
                     comm = f.read().strip()
             except OSError:
                 continue
-            if comm not in ("runsv", "svlogd", "runsvdir", "nginx"):
+            if comm not in HELPERS:
                 found.setdefault(os.path.basename(where), []).append(int(entry))
         return found
 

@@ -4,8 +4,8 @@ import json
 import sys
 
 RATIOS = ("hot_vs_rowlock", "hot_vs_echo", "hot_vs_limit", "spread_vs_rowlock", "spread_vs_limit", "exhausted_vs_echo",
-          "already_vs_echo", "rowlock_hot_vs_its_limit", "rowlock_spread_vs_its_limit", "p99_vs_p50_at_half_hot",
-          "p99_vs_p50_at_half_spread")
+          "already_vs_echo", "draw_vs_echo", "win_vs_draw", "drain_vs_rate", "rowlock_hot_vs_its_limit",
+          "rowlock_spread_vs_its_limit", "p99_vs_p50_at_half_hot", "p99_vs_p50_at_half_spread")
 SERVICES = ("A-core-1", "A-core-2", "A-db-east", "A-db-west", "nginx")
 
 
@@ -18,6 +18,8 @@ def checks(got):
         and got["durable"]["innodb_flush_log_at_trx_commit"] == got["durable"]["replica_innodb_flush_log_at_trx_commit"] == "1"
         and got["durable"]["rpl_semi_sync_master_wait_point"] == "AFTER_SYNC" and got["durable"]["semi_sync_replicas"] >= 1
         and got["durable"]["commits_without_acknowledgement"] == 0)
+    yield "wins are told beside draws, and were drained: as many as were answered, each one subsidy", (
+        got["wins_per_s"] > 0 and got["drain"]["messages"] >= got["drain"]["wins"] >= got["drain"]["answered"] >= 2000)
     yield "waits are told at half of the peak", all(
         0 < h["p50_us"] <= h["p99_us"] <= h["p999_us"] for h in got["half_of_peak"].values()) and len(got["half_of_peak"]) == 2
     yield "every service has its memory", all(got["memory_mb"].get(name, 0) > 0 for name in SERVICES)

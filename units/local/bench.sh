@@ -49,6 +49,7 @@ bench_run() {
 		bench_recon "${@:2}"
 		return
 	fi
+	if [ "${1:-}" = wins ]; then set -- --wins "${@:2}"; fi
 	local status=0 log=$ROOT/.hb/bench-stack.log keep='' option
 	for option in "$@"; do if [ "$option" = --keep ]; then keep=yes; fi; done
 	mkdir -p "$ROOT/.hb"

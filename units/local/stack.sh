@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # stack: one stack under .hb/<name>: etc and secrets rendered from the templates here, a runit service for each row of
-# services.tsv, started stage by stage, each stage when what it needs answers. Nothing waits for a fixed time.
+# services.tsv, started stage by stage, each stage when what it needs answers; the stage `later` is left to whoever wants it.
+# Nothing waits for a fixed time.
 # Everything that runs carries HB_SUPERVISED=<folder> in its environment, by which `down` proves that nothing is left.
 
 # shellcheck disable=SC2153 # NAME is set in dev
@@ -153,7 +154,7 @@ supervise() {
 	local name
 	HB_SUPERVISED=$STACK setsid runsvdir -P "$SV" >"$STACK/log/runsvdir" 2>&1 </dev/null 9>&- &
 	echo $! >"$STACK/run/runsvdir.pid"
-	for name in $(services base db program front); do
+	for name in $(services base db program front later); do
 		wait_for 15 "the supervisor of $name" test -p "$SV/$name/supervise/ok"
 	done
 }
@@ -261,7 +262,7 @@ none_left() { [ -z "$(ours)" ]; }
 
 # Programs first, then what they write to: primaries before replicas, whose acknowledgement a last commit may await.
 stop_order() {
-	services front program
+	services front program later
 	echo --
 	awk -F'\t' '$2 == "db" && $3 ~ /run A east|run B west/ { print $1 }' "$TABLES/services.tsv"
 	echo --
@@ -310,7 +311,7 @@ stack_status() {
 	running || die "the stack '$NAME' is not running"
 	local name
 	printf '%-20s %-8s %8s  %s\n' SERVICE STATE PID SINCE
-	for name in $(services base db program front); do
+	for name in $(services base db program front later); do
 		sv status "$SV/$name" | sed -nE \
 			-e "s|^(run): [^:]*: \\(pid ([0-9]+)\\) ([0-9]+)s.*|$name \\1 \\2 \\3s|p" \
 			-e "s|^(down): [^:]*: ([0-9]+)s.*|$name \\1 - \\2s|p"
@@ -325,7 +326,7 @@ stack_logs() {
 		shift
 	fi
 	if [ $# -gt 0 ]; then
-		[ -d "$STACK/log/$1" ] || wrong "no service '$1'; there are: $(services base db program front | tr '\n' ' ')"
+		[ -d "$STACK/log/$1" ] || wrong "no service '$1'; there are: $(services base db program front later | tr '\n' ' ')"
 		files=("$STACK/log/$1/current")
 	else
 		files=("$STACK"/log/*/current)
