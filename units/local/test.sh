@@ -69,7 +69,7 @@ test_unit() {
 }
 
 # server_program PROGRAM: one of SERVER_TESTS. It gets a scratch database of cell A's primary, whose commits wait for the
-# replicas as in life.
+# replicas as in life. And a memcached of its own: the stack's programs write into theirs what test_token_list writes.
 server_program() (
 	secrets=$ROOT/.hb/$TEST_NAME/secrets
 	mysql=127.0.0.1:$(test_port A-db-east):hb_ctl:$(cat "$secrets/db.hb_ctl"):scratch
@@ -77,8 +77,15 @@ server_program() (
 		-e 'CREATE DATABASE IF NOT EXISTS scratch' || true
 	export CMOCKA_MESSAGE_OUTPUT=TAP srcdir=$ROOT HB_TEST_MYSQL=$mysql HB_TEST_MQ HB_TEST_MEMCACHED HB_TEST_ETCD
 	HB_TEST_MQ=127.0.0.1:$(test_port amqp):hongbao:$(cat "$secrets/mq.hongbao"):hongbao
-	HB_TEST_MEMCACHED=127.0.0.1:$(test_port A-cache-east)
+	HB_TEST_MEMCACHED=127.0.0.1:$(test_port test-cache)
 	HB_TEST_ETCD=http://127.0.0.1:$(test_port etcd)
+	memcached -l 127.0.0.1 -p "$(test_port test-cache)" -U 0 -m 64 -u "$(id -un)" &
+	# shellcheck disable=SC2064 # this very process
+	trap "kill $!" EXIT
+	for _ in $(seq 100); do
+		if (exec 3<>"/dev/tcp/127.0.0.1/$(test_port test-cache)") 2>/dev/null; then break; fi
+		sleep 0.05
+	done
 	cd "$BUILD" && timeout $((300 * ${HB_SLOW:-1})) "./$1"
 )
 
