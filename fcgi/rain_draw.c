@@ -96,8 +96,8 @@ static err_t draw_later(http_req_t *r)
 		r, t->spent ? BUDGET_SPENT : WON, &t->key, d->limit, t->spent ? NULL : t);
 }
 
-static err_t draw_won(
-	app_call_t *c, const campaign_t *campaign, const win_key *key, const token_win *win)
+static err_t draw_won(app_call_t *c, const campaign_t *campaign, const campaign_round *round,
+	const win_key *key, const token_win *win)
 {
 	draw_wait *d = arena_alloc(c->r->arena, sizeof(*d));
 
@@ -105,6 +105,7 @@ static err_t draw_won(
 	d->ticket.request = c->r;
 	d->ticket.win = *win;
 	d->ticket.key = *key;
+	d->ticket.since_ms = round->starts_at_ms;
 	c->r->state = d;
 	c->r->later = draw_later;
 	err_t e = rain_wins_submit(c->app->rain->wins, &d->ticket);
@@ -170,7 +171,7 @@ static err_t draw_in(app_call_t *c, const campaign_t *campaign, const campaign_r
 		c->app->p->cell->number, &won, &win);
 	if (e != ERR_OK)
 		return e;
-	return won ? draw_won(c, campaign, &key, &win)
+	return won ? draw_won(c, campaign, round, &key, &win)
 		   : draw_answer(c->r, NONE, &key, campaign->limit, NULL);
 }
 

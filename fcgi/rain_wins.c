@@ -154,6 +154,17 @@ static void given(rain_wins_t *w, rain_ticket *t, int64_t now_ms)
 
 /* ---- the steps ---- */
 
+/* Another process may have given it, and this one may have forgotten it: its token tells. */
+static bool given_before(rain_wins_t *w, rain_ticket *t, int64_t now_ms)
+{
+	if (!token_list_find(w->list, w->p->seal_keys, t->win.uid, t->win.out_order_no, t->since_ms,
+		    now_ms, &t->win))
+		return false;
+	t->state = WIN_GIVEN;
+	win_table_put(w->known, &t->key, WIN_GIVEN, t->win.lease_id);
+	return true;
+}
+
 /* Whether it has its budget, now or from before. False: it is answered, or waits. */
 static bool has_budget(rain_wins_t *w, rain_ticket *t, int64_t now_ms)
 {
@@ -165,6 +176,8 @@ static bool has_budget(rain_wins_t *w, rain_ticket *t, int64_t now_ms)
 		win_table_put(w->known, &t->key, WIN_LEASED, t->win.lease_id);
 		return true;
 	case RAIN_BUDGET_SPENT:
+		if (given_before(w, t, now_ms))
+			return true;
 		answer(w, t, ERR_OK, true);
 		return false;
 	case RAIN_BUDGET_WAITING:
@@ -265,17 +278,23 @@ static bool broker_ready(rain_wins_t *w)
 	return false;
 }
 
+/* What was given before needs no message, nor does what was confirmed and waits for the list. */
+static bool unconfirmed(const rain_ticket *t)
+{
+	return t->state != WIN_GIVEN && !t->ready;
+}
+
 static int64_t first_deadline(const rain_wins_t *w, unsigned n)
 {
 	int64_t first = INT64_MAX;
 
 	for (unsigned i = 0; i < n; i++)
-		if (w->group[i]->deadline_ms < first)
+		if (unconfirmed(w->group[i]) && w->group[i]->deadline_ms < first)
 			first = w->group[i]->deadline_ms;
 	return first;
 }
 
-/* Sets `confirmed` of each in w->out; those given before need no message. */
+/* Sets `confirmed` of each in w->out. */
 static void publish(rain_wins_t *w, unsigned n)
 {
 	unsigned sent = 0;
@@ -283,7 +302,7 @@ static void publish(rain_wins_t *w, unsigned n)
 
 	for (unsigned i = 0; i < n; i++) {
 		rain_ticket *t = w->group[i];
-		if (t->state == WIN_GIVEN)
+		if (!unconfirmed(t))
 			continue;
 		w->out[sent] = (mq_out){.queue = w->queue,
 			.body = w->body[sent],
@@ -299,7 +318,7 @@ static void publish(rain_wins_t *w, unsigned n)
 }
 
 /* The token, and its place in the user's list; a win that is not on it waits until nobody takes the
- * list for whole. */
+ * list for whole, and so do repeats that come meanwhile: it is given only then. */
 static void finish(rain_wins_t *w, rain_ticket *t, int64_t now_ms)
 {
 	if (!t->ready) {
@@ -309,12 +328,13 @@ static void finish(rain_wins_t *w, rain_ticket *t, int64_t now_ms)
 			t->repeated = true;
 		else if (token_list_put(w->list, t->win.uid, t->token, now_ms) == ERR_OK)
 			t->repeated = true;
-		given(w, t, now_ms);
 	}
-	if (t->repeated || token_list_hold_ms(w->list, clk_wall_ms()) == 0)
+	if (t->repeated || token_list_hold_ms(w->list, clk_wall_ms()) == 0) {
+		given(w, t, now_ms);
 		answer(w, t, ERR_OK, false);
-	else
+	} else {
 		list_add(&w->waiting, t);
+	}
 }
 
 static void run_group(rain_wins_t *w)
@@ -333,7 +353,7 @@ static void run_group(rain_wins_t *w)
 	publish(w, n);
 	for (unsigned i = 0; i < n; i++) {
 		rain_ticket *t = w->group[i];
-		if (t->state == WIN_GIVEN || w->out[sent++].confirmed)
+		if (!unconfirmed(t) || w->out[sent++].confirmed)
 			finish(w, t, now_ms);
 		else if (clk_mono_ms() >= t->deadline_ms || !w->mq)
 			answer(w, t, ERR_DRAW_PENDING, false);

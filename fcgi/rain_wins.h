@@ -17,7 +17,7 @@ typedef struct rain_ticket {
 	http_req_t *request; /* resumed when the result is there */
 	token_win win;
 	win_key key;
-	bool counted;        /* k is the user's next one, not one that they named */
+	int64_t since_ms;    /* wall: when its round began */
 	int64_t deadline_ms; /* monotonic */
 	/* the result */
 	err_t error; /* ERR_OK or ERR_DRAW_PENDING */

@@ -264,6 +264,29 @@ static void read_day(cache_t *cache, reading *r, int64_t day)
 	free(text);
 }
 
+bool token_list_find(token_list_t *l, const keys_ring_t *keys, uint64_t uid,
+	const char *out_order_no, int64_t since_ms, int64_t now_ms, token_win *win)
+{
+	int64_t day = now_ms / DAY_MS, first = day - TOKEN_LIST_DAYS + 1;
+	reading r = {.keys = keys, .uid = uid, .out = calloc(TOKEN_LIST_MAX, sizeof(*r.out))};
+	bool found = false;
+
+	BUG_ON(!r.out);
+	if (since_ms / DAY_MS > first)
+		first = since_ms / DAY_MS;
+	for (; day >= first && !found; day--) {
+		r.count = 0;
+		read_day(l->cache, &r, day);
+		for (size_t i = 0; i < r.count && !found; i++) {
+			found = strcmp(r.out[i].win.out_order_no, out_order_no) == 0;
+			if (found)
+				*win = r.out[i].win;
+		}
+	}
+	free(r.out);
+	return found;
+}
+
 /* Since when all that was won is on the lists. */
 static err_t listed_since(cache_t *cache, unsigned writers, int64_t now_ms, int64_t *since)
 {

@@ -41,6 +41,10 @@ void token_list_keep(token_list_t *l, int64_t now_ms, bool leaving);
 /* How long a win with a hole has still to wait; 0: nobody believes this writer now. */
 int64_t token_list_hold_ms(token_list_t *l, int64_t now_ms);
 
+/* Whether this very win is listed, given since since_ms; no answer of memcached is no. */
+bool token_list_find(token_list_t *l, const keys_ring_t *keys, uint64_t uid,
+	const char *out_order_no, int64_t since_ms, int64_t now_ms, token_win *win);
+
 /* ---- the consumer ---- */
 /* Every message of this cell that was confirmed before until_ms is committed as a row. To be said
  * at least once a second while it is so, e.g.: until_ms = clk_wall_ms(); then the queue's depth is

@@ -1,6 +1,8 @@
 """The rain: draws repeat their results, budgets hold over any crash, outages are said as they are."""
 import json
 import os
+import signal
+import socket
 import subprocess
 import threading
 import time
@@ -124,6 +126,30 @@ def test_a_spent_budget_is_said_and_first_results_stay(stack, campaign):
         assert draw(stack, c['name'], uid, {'draw': 0}).json['subsidy']['subsidy_id'] == number
 
 
+def test_a_win_is_repeated_though_the_budget_is_spent_and_hb_rain_has_forgotten_it(stack, campaign):
+    c = campaign(budget={CELL: 10}, lease_fen=10)
+    won = draw(stack, c['name'], 1120).json
+    assert won['outcome'] == 'won'
+    stack.wait(lambda: draw(stack, c['name'], 1121, {'draw': 0}).json['outcome'] == 'budget_spent', 'the budget is spent')
+    stack.sv('down', f'{CELL}-rain-1')
+    ours, gone = f'"c":{c["number"]},', []
+    for path in (stack.folder / 'data/wins').glob(f'{CELL}.*'):  # another process has not this log
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text(''.join(line for line in lines if ours not in line))
+        gone += [(path, line) for line in lines if ours in line]
+    stack.sv('up', f'{CELL}-rain-1')
+    try:
+        assert len(gone) == 2
+        stack.wait(lambda: hb.listens(stack.member(CELL)['rain_ports'][0]), 'hb-rain is back', 60)
+        again = draw(stack, c['name'], 1120, {'draw': 0}).json
+        assert again['outcome'] == 'won' and again['subsidy']['subsidy_id'] == won['subsidy']['subsidy_id'], again
+        assert draw(stack, c['name'], 1121, {'draw': 0}).json['outcome'] == 'budget_spent'
+    finally:
+        for path, line in gone:
+            with path.open('a') as f:
+                f.write(line)
+
+
 def test_apply_is_idempotent_and_audited_and_a_budget_is_lowered_only_by_what_is_free(stack, campaign, tmp_path):
     c = campaign(budget={CELL: 5000}, lease_fen=1000)
     stack.wait(lambda: leased(stack, c['number']) == 1000, 'the first block is leased')
@@ -178,6 +204,40 @@ def test_memcached_away_draws_go_on_within_the_limit(stack, campaign):
     finally:
         stack.sv('up', cache)
     stack.wait(lambda: hb.listens(stack.member(CELL)['memcached_port']), 'memcached is back')
+
+
+def believed_until_ms(stack):
+    """Until when readers believe hb-rain 1 that it has listed all its wins, at the least (lib/domain/token_list.h); 0: they do not."""
+    with socket.create_connection(('127.0.0.1', stack.member(CELL)['memcached_port'])) as s:
+        s.sendall(b'get tl:live:1\r\n')
+        text = b''
+        while not text.endswith(b'END\r\n'):
+            text += s.recv(4096)
+    return 0 if text == b'END\r\n' else int(text.split()[-2])
+
+
+def test_a_win_that_cannot_be_listed_is_told_to_nobody_while_the_list_is_believed(stack, campaign):
+    name = campaign()['name']
+    assert draw(stack, name, 1150, {'draw': 1}).json['outcome'] == 'won'
+    stack.wait(lambda: believed_until_ms(stack) > time.time() * 1000, 'hb-rain says that its lists are whole')
+    until_ms = believed_until_ms(stack)
+    stack.kill(f'{CELL}-cache-{stack.cells[CELL]["active"]}', signal.SIGSTOP)
+    told = []
+
+    def repeat():
+        assert draw(stack, name, 1150, {'draw': 0}).json['outcome'] == 'won'
+        told.append(time.time() * 1000)
+
+    repeats = [threading.Thread(target=repeat) for _ in range(4)]
+    try:
+        for t in repeats:
+            t.start()
+            time.sleep(0.1)  # so that not all of them are of one group
+        for t in repeats:
+            t.join()
+    finally:
+        stack.kill(f'{CELL}-cache-{stack.cells[CELL]["active"]}', signal.SIGCONT)
+    assert len(told) == 4 and min(told) > until_ms, (until_ms, told)
 
 
 class Crowd:

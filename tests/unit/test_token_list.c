@@ -98,6 +98,29 @@ static void nothing_is_complete_before_the_consumer_has_caught_up_with_the_write
 	assert_false(complete(2));
 }
 
+static void a_win_is_found_by_its_number_since_its_round(void **state)
+{
+	(void)state;
+	token_win found;
+	char no[TOKEN_OUT_ORDER_BYTES];
+	now = (now / 86400000 + 1) * 86400000 - 2000;
+	int64_t since = now;
+	assert_int_equal(win(1), ERR_OK);
+	assert_int_equal(win(2), ERR_OK);
+	snprintf(no, sizeof(no), "1.1.2.%llu", (unsigned long long)uid);
+	assert_true(token_list_find(writer, keys, uid, no, since, now, &found));
+	assert_int_equal(found.amount_fen, 102);
+	now += 5000;
+	assert_true(token_list_find(writer, keys, uid, no, since, now, &found));
+	assert_false(token_list_find(writer, keys, uid, no, now, now, &found));
+	assert_false(token_list_find(writer, keys, uid + 1, no, since, now, &found));
+	no[4] = '3';
+	assert_false(token_list_find(writer, keys, uid, no, since, now, &found));
+	now += (int64_t)TOKEN_LIST_DAYS * 86400000;
+	no[4] = '2';
+	assert_false(token_list_find(writer, keys, uid, no, since, now, &found));
+}
+
 static void a_writer_is_believed_for_a_short_while(void **state)
 {
 	(void)state;
@@ -235,6 +258,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(wins_are_listed_once_in_order_and_the_list_is_complete),
 		T(nothing_is_complete_before_the_consumer_has_caught_up_with_the_writer),
+		T(a_win_is_found_by_its_number_since_its_round),
 		T(a_writer_is_believed_for_a_short_while),
 		T(a_win_from_before_midnight_is_listed_while_it_may_be_unconsumed),
 		T(a_consumer_too_far_behind_makes_no_complete_list),
