@@ -2,13 +2,14 @@
 
   C  the legs of a booking sum to zero; a kept balance is the sum of its account's legs and not negative; what a cell owes another
      (due_to) is what that one has received from it (due_from), once all is quiet
-  K  each claim of a b2c packet is credited once, to its user's wallet; each withdrawal is booked as its state says, and so stands at finance
+  K  each claim of a b2c packet is credited once, to its user's wallet; each withdrawal is booked as its state says, and so stands at finance;
+     what finance refused for good is in a wallet once, if its order says so
   E  a b2c packet's claims and what went back to its campaign are its total
 """
 from collections import defaultdict
 
 ACCOUNTS = {'wallet': 1, 'campaign': 2, 'subsidy': 5, 'packet': 6, 'due_to': 7, 'due_from': 8, 'withdrawing': 9, 'finance': 10}
-KINDS = {'spend': 6, 'packet_expired': 8, 'credit_out': 9, 'credit_in': 10, 'withdraw': 11, 'withdrawn': 12, 'withdraw_back': 13}
+KINDS = {'spend': 6, 'packet_expired': 8, 'credit_out': 9, 'credit_in': 10, 'refused_out': 14, 'refund_wallet': 15, 'withdraw': 11, 'withdrawn': 12, 'withdraw_back': 13}
 STATES = {1: 'pending', 2: 'done', 3: 'refused'}
 
 
@@ -81,6 +82,20 @@ def packets(stack, cell, only=None):
     return found
 
 
+def refused(stack, cell):
+    """What finance refused for good and is in a wallet: as the order says, once. In the claimer's cell for a transfer, here for a refund."""
+    found = []
+    credited = {c: bookings(stack, c, 'credit_in', 1) for c in stack.cells}
+    out, back = bookings(stack, cell, 'refused_out', 0), bookings(stack, cell, 'refund_wallet', 1)
+    for no, uid, amount in stack.rows(cell, 'SELECT order_no, payee, amount FROM transfer WHERE kind = 1 AND state = 4'):
+        if out.pop(no, None) != (ACCOUNTS['finance'], 0, -amount) or credited[stack.cell_of(uid)].get(no) != (ACCOUNTS['wallet'], uid, amount):
+            found.append(f'K transfer {no} of {uid}: {amount} fen are not in the wallet')
+    for no, uid, amount in stack.rows(cell, 'SELECT order_no, payee, amount FROM refund WHERE state = 4'):
+        if back.pop(no, None) != (ACCOUNTS['wallet'], uid, amount):
+            found.append(f'K refund {no} of {uid}: {amount} fen are not in the wallet')
+    return found + [f'K {no} went to a wallet and is not so' for no in [*out, *back]]
+
+
 def withdrawals(stack, cell, at_finance):
     found = []
     booked = {kind: bookings(stack, cell, kind, 1) for kind in ('withdraw', 'withdrawn', 'withdraw_back')}
@@ -106,5 +121,5 @@ def audit(stack, at_finance, only=None):
     """The findings, as texts. at_finance: {number: (uid, amount, outcome)} of its withdrawals; only: these b2c packets."""
     found = between_cells(stack)
     for cell in stack.cells:
-        found += unbalanced(stack, cell) + packets(stack, cell, only) + withdrawals(stack, cell, at_finance)
+        found += unbalanced(stack, cell) + packets(stack, cell, only) + refused(stack, cell) + withdrawals(stack, cell, at_finance)
     return found

@@ -184,7 +184,7 @@ def test_the_ledger_and_the_rows_that_it_stands_for_must_agree(stack):
     try:
         stack.rows('A', "INSERT INTO campaign VALUES (991, 'planted', 1, 0, '{}', %s)", (now,))
         stack.rows('A', "INSERT INTO budget_lease (lease_id, campaign, amount, holder, state, created_at, ends_at, settle_at) "
-                        "VALUES (991001, 991, 999, 'x', 1, %s, %s, %s), (991002, 991, 10, 'x', 1, %s, %s, %s)", (now,) * 6)
+                        "VALUES (991001, 991, 999, 'x', 1, %s, %s, %s), (991002, 991, 10, 'x', 1, %s, %s, %s)", (now, now, now + 86400000) * 2)  # not settled meanwhile
         stack.rows('A', 'INSERT INTO account VALUES (2, 991, 5)')
         for leg in legs:
             stack.rows('A', 'INSERT INTO ledger VALUES (%s, %s, %s, %s, %s, %s, %s)', (*leg, now))

@@ -1,4 +1,5 @@
 """B2C money on its way: from the packet's cell to the claimer's wallet, and out through finance."""
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -134,6 +135,12 @@ def test_what_nobody_opened_goes_back_to_the_campaign(stack):
     assert not stack.rows('A', 'SELECT 1 FROM refund WHERE packet_id = %s', (packet,))
 
 
+def withdraw_until(stack, uid, fen):
+    """Repeats with the same key while nobody knows what became of it, as the page does; the last answer."""
+    key = os.urandom(12).hex()
+    return stack.wait(lambda: (a := stack.withdraw(uid, fen, key)).status != 503 and a, 'the withdrawal is answered')
+
+
 def withdrawal(stack, uid, order):
     answer = stack.call('GET', f'/v1/me/withdrawals/{order}', uid)
     return answer.json['state'] if answer.status == 200 else None  # 429: asked too soon
@@ -187,7 +194,7 @@ def test_fifty_withdrawals_at_once_take_what_is_there_and_no_more(stack, campaig
     uid = 2603
     give(campaign, uid, 2050)
     with ThreadPoolExecutor(25) as pool:
-        answers = list(pool.map(lambda _: stack.withdraw(uid, 100), range(50)))
+        answers = list(pool.map(lambda _: withdraw_until(stack, uid, 100), range(50)))
     taken = [a.json['order_no'] for a in answers if a.status == 202]
     assert len(taken) == 20 == len(set(taken))
     assert {(a.status, a.code) for a in answers if a.status != 202} == {(409, 'BALANCE_TOO_LOW')}
@@ -204,7 +211,7 @@ def test_one_key_withdraws_once_however_it_is_repeated(stack, campaign):
     good = [a for a in answers if a.status == 202]
     assert len({a.json['order_no'] for a in good}) == 1 and len({a.body for a in good}) == 1
     assert sum('idempotent-replayed' not in a.headers for a in good) == 1
-    assert all(a.status == 202 or a.code == 'IDEMPOTENCY_KEY_BUSY' for a in answers), answers
+    assert all(a.status == 202 or a.code in ('IDEMPOTENCY_KEY_BUSY', 'OUTCOME_UNKNOWN') for a in answers), answers
     assert stack.balance(uid) == 700
     other = stack.withdraw(uid, 301, key)
     assert (other.status, other.code) == (422, 'IDEMPOTENCY_KEY_REUSED')

@@ -164,7 +164,8 @@ static void a_deadlock_is_run_again(void **state)
 	crowd *c = crowd_new(f, s.process.service);
 	hold_outbox(f);
 	for (unsigned i = 0; i < HEAVY_ROWS; i++)
-		fixture_run(f, "INSERT INTO parked VALUES (NULL, 'q', 'heavy', 0, '')");
+		fixture_run(f, "INSERT INTO parked (queue, reason, parked_at, body) VALUES ('q', "
+			       "'heavy', 0, '')");
 	crowd_start(c);
 	await_lock_waits(f, 1);
 	fixture_run(f, "SELECT 1 FROM packet WHERE packet_id = %" PRIu64 " FOR UPDATE",

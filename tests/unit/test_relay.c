@@ -83,10 +83,16 @@ static void *run(void *ctx)
 static void start_workers(void)
 {
 	static const role_row rows[WORKERS] = {
-		{"relay", relay_run, NULL, QUEUE_COUNT, false, ""},
-		{"relay", relay_run, NULL, QUEUE_COUNT, false, ""},
-		{"transfer", consume_run, transfer_handle, QUEUE_TRANSFER, true, ""},
-		{"inbox", consume_run, inbox_handle, QUEUE_INBOX, false, ""},
+		{.name = "relay", .loop = relay_run},
+		{.name = "relay", .loop = relay_run},
+		{.name = "transfer",
+			.loop = consume_run,
+			.handler = transfer_handle,
+			.queue = QUEUE_TRANSFER},
+		{.name = "inbox",
+			.loop = consume_run,
+			.handler = inbox_handle,
+			.queue = QUEUE_INBOX},
 	};
 	finance_target t = {.mock = true};
 	for (unsigned i = 0; i < WORKERS; i++) {

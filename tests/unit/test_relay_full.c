@@ -113,7 +113,7 @@ static void *run(void *ctx)
 
 static void a_full_queue_keeps_its_own_messages_waiting_and_no_others(void **state)
 {
-	static const role_row role = {"relay", relay_run, NULL, QUEUE_COUNT, false, ""};
+	static const role_row role = {.name = "relay", .loop = relay_run};
 	worker_t w = {.role = &role, .p = &program, .db = pool};
 	pthread_t thread;
 	(void)state;
