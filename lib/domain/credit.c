@@ -127,7 +127,7 @@ static err_t count_try(db_t *db, const conf_t *conf, const db_rows_t *r, int64_t
 	}
 	return db_exec(db, SQL_ORDERS_TRANSFER_TRY,
 		DB_ARGS(db_u(stuck), db_i(now_ms + orders_wait_ms(conf, tries)), db_u(order_no),
-			db_u(STATES_TRANSFER_PENDING)),
+			db_u(STATES_TRANSFER_PENDING), db_u(tries - 1)),
 		NULL);
 }
 

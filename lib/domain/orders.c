@@ -245,7 +245,7 @@ typedef struct {
 	bool again;                      /* have it checked later if it stays as it is */
 	const orders_settling *settling; /* NULL: the order is not there */
 	bool stuck;
-	uint64_t tried; /* out: rows that were still as `row` says */
+	uint64_t tried; /* out: rows that were still as `row` says; whoever was faster goes on */
 	bool handed;    /* out: another order goes on with it */
 	bool stuck_now; /* out: and was not before */
 } word;
@@ -267,7 +267,7 @@ static err_t word_apply(db_t *db, void *ctx)
 	if (err == ERR_OK && w->checked) {
 		err = db_exec(db, k->try_,
 			DB_ARGS(db_u(w->stuck && !w->handed), db_i(w->next_check_at_ms),
-				db_u(row->order_no), db_u(row->state)),
+				db_u(row->order_no), db_u(row->state), db_u(row->tries)),
 			&w->tried);
 		stays = w->tried > 0 && !w->handed;
 		w->stuck_now = stays && w->stuck && !row->stuck;

@@ -37,4 +37,4 @@ UPDATE JSON_TABLE(?, '$[*]' COLUMNS (no BIGINT UNSIGNED PATH '$')) AS t
 STRAIGHT_JOIN refund o ON o.order_no = t.no SET o.next_check_at = ?;
 
 -- name: orders_refund_try
-UPDATE refund SET tries = tries + 1, stuck = ?, next_check_at = ? WHERE order_no = ? AND state = ?;
+UPDATE refund SET tries = tries + 1, stuck = ?, next_check_at = ? WHERE order_no = ? AND state = ? AND tries = ?;

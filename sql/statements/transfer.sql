@@ -28,4 +28,4 @@ UPDATE JSON_TABLE(?, '$[*]' COLUMNS (no BIGINT UNSIGNED PATH '$')) AS t
 STRAIGHT_JOIN transfer o ON o.order_no = t.no SET o.next_check_at = ?;
 
 -- name: orders_transfer_try
-UPDATE transfer SET tries = tries + 1, stuck = ?, next_check_at = ? WHERE order_no = ? AND state = ?;
+UPDATE transfer SET tries = tries + 1, stuck = ?, next_check_at = ? WHERE order_no = ? AND state = ? AND tries = ?;

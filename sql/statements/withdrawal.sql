@@ -25,4 +25,4 @@ UPDATE JSON_TABLE(?, '$[*]' COLUMNS (no BIGINT UNSIGNED PATH '$')) AS t
 STRAIGHT_JOIN withdrawal o ON o.order_no = t.no SET o.next_check_at = ?;
 
 -- name: orders_withdrawal_try
-UPDATE withdrawal SET tries = tries + 1, stuck = ?, next_check_at = ? WHERE order_no = ? AND state = ?;
+UPDATE withdrawal SET tries = tries + 1, stuck = ?, next_check_at = ? WHERE order_no = ? AND state = ? AND tries = ?;

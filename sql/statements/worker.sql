@@ -20,7 +20,7 @@ UPDATE JSON_TABLE(?, '$[*]' COLUMNS (no BIGINT UNSIGNED PATH '$')) AS t
 STRAIGHT_JOIN payment o ON o.order_no = t.no SET o.next_check_at = ?;
 
 -- name: orders_payment_try
-UPDATE payment SET tries = tries + 1, stuck = ?, next_check_at = ? WHERE order_no = ? AND state = ?;
+UPDATE payment SET tries = tries + 1, stuck = ?, next_check_at = ? WHERE order_no = ? AND state = ? AND tries = ?;
 
 -- name: orders_event_find
 SELECT kind, outcome, amount, at_ms FROM finance_event WHERE order_no = ? AND event_id = ?;

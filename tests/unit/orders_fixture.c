@@ -23,6 +23,10 @@ err_t finance_query(finance_t *f, finance_kind kind, uint64_t order_no, finance_
 {
 	(void)f, (void)kind, (void)order_no;
 	fin.queries++;
+	void (*meanwhile)(void) = fin.meanwhile;
+	fin.meanwhile = NULL;
+	if (meanwhile)
+		meanwhile();
 	if (fin.err == ERR_OK)
 		*a = (finance_answer){.outcome = fin.query, .amount_fen = fin.amount_fen};
 	if (fin.err == ERR_OK && fin.reason)

@@ -13,6 +13,7 @@ typedef struct {
 	finance_outcome submit, query, close;
 	int64_t amount_fen; /* that finance names; 0: the order's own */
 	unsigned submits, queries, closes;
+	void (*meanwhile)(void); /* once, while finance thinks about a query */
 	finance_order last;
 	char notify_url[ORDERS_URL_BYTES];
 	const char *reason; /* of a refusal */

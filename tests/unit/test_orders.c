@@ -130,6 +130,26 @@ static void an_order_left_pending_has_one_check_message_under_way(void **state)
 	assert_int_equal(cell_db_number(db, "SELECT COUNT(*) FROM outbox WHERE kind = 8"), 7);
 }
 
+static void another_worker_checks(void)
+{
+	assert_int_equal(orders_check_nth(&desk, FINANCE_TRANSFER, CLAIM, 1), ERR_OK);
+}
+
+static void two_copies_of_a_check_message_at_once_leave_one_that_goes_on(void **state)
+{
+	(void)state;
+	make_transfer();
+	fin.query = FINANCE_PENDING;
+	fin.meanwhile = another_worker_checks;
+	assert_int_equal(orders_check_nth(&desk, FINANCE_TRANSFER, CLAIM, 1), ERR_OK);
+	assert_int_equal(fin.queries, 2);
+	assert_int_equal(cell_db_number(db, "SELECT tries FROM transfer"), 1);
+	assert_int_equal(checks(2, 2), 1);
+	assert_int_equal(orders_check_nth(&desk, FINANCE_TRANSFER, CLAIM, 2), ERR_OK);
+	assert_int_equal(fin.queries, 3);
+	assert_int_equal(checks(3, 3), 1);
+}
+
 static void an_order_that_is_done_at_once_needs_no_check_and_one_that_was_not_sent_does(
 	void **state)
 {
@@ -468,6 +488,7 @@ int main(void)
 		CASE(a_number_that_finance_does_not_know_is_sent_again),
 		CASE(an_order_that_finance_leaves_hanging_is_stuck_once_and_tried_on),
 		CASE(an_order_left_pending_has_one_check_message_under_way),
+		CASE(two_copies_of_a_check_message_at_once_leave_one_that_goes_on),
 		CASE(an_order_that_is_done_at_once_needs_no_check_and_one_that_was_not_sent_does),
 		CASE(another_amount_is_never_applied_but_counts_as_a_try),
 		CASE(a_payment_past_its_time_is_closed_by_finances_word),
