@@ -82,19 +82,26 @@ static const struct {
 	{TRANSFER_FINANCE, STATES_TRANSFER_REFUSED, STATES_TRANSFER_WALLET},
 };
 
-err_t credit_done(db_t *db, uint64_t claim_no, int64_t now_ms)
+static err_t lock(db_t *db, uint64_t claim_no, unsigned *kind, unsigned *state)
 {
 	db_rows_t *r;
-	bool changed;
 	err_t err = db_select(db, SQL_CREDIT_LOCK, DB_ARGS(db_u(claim_no)), &r);
 	if (err != ERR_OK)
 		return err;
 	bool found = db_rows_next(r);
-	unsigned kind = found ? (unsigned)db_rows_u(r, 0) : 0;
-	unsigned state = found ? (unsigned)db_rows_u(r, 1) : 0;
+	*kind = found ? (unsigned)db_rows_u(r, 0) : 0;
+	*state = found ? (unsigned)db_rows_u(r, 1) : 0;
 	db_rows_free(&r);
-	if (!found)
-		return ERR_NOT_FOUND;
+	return found ? ERR_OK : ERR_NOT_FOUND;
+}
+
+err_t credit_done(db_t *db, uint64_t claim_no, int64_t now_ms)
+{
+	unsigned kind, state;
+	bool changed;
+	err_t err = lock(db, claim_no, &kind, &state);
+	if (err != ERR_OK)
+		return err;
 	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
 		if (ends[i].kind != kind)
 			continue;
@@ -164,4 +171,20 @@ err_t credit_again(db_t *db, const conf_t *conf, unsigned limit, int64_t now_ms,
 	if (err == ERR_OK)
 		*count = n;
 	return err;
+}
+
+err_t credit_push(db_t *db, uint64_t claim_no, int64_t now_ms, bool *pushed)
+{
+	unsigned kind, state;
+	err_t err = lock(db, claim_no, &kind, &state);
+	if (err == ERR_OK && kind != TRANSFER_CREDIT)
+		err = ERR_NOT_FOUND;
+	*pushed = err == ERR_OK && state == STATES_TRANSFER_PENDING;
+	if (!*pushed)
+		return err;
+	err = db_exec(db, SQL_ORDERS_TRANSFER_PUSH,
+		DB_ARGS(db_i(now_ms), db_u(claim_no), db_u(state)), NULL);
+	return err == ERR_OK ? alert_stuck_clear(
+				       db, "credit", claim_no, states_shown(STATES_TRANSFER, state))
+			     : err;
 }

@@ -42,4 +42,7 @@ enum { CREDIT_AGAIN_MAX = 1000 };
 err_t credit_again(
 	db_t *db, const conf_t *conf, unsigned limit, int64_t now_ms, unsigned *count) MUST_CHECK;
 
+/* orders_push for a credit: the sweep asks for it again at once. */
+err_t credit_push(db_t *db, uint64_t claim_no, int64_t now_ms, bool *pushed) MUST_CHECK;
+
 #endif

@@ -10,6 +10,7 @@
 #include "base/metrics.h"
 #include "domain/alert.h"
 #include "domain/check.h"
+#include "domain/credit.h"
 #include "domain/id_array.h"
 #include "domain/outbox.h"
 #include "domain/payment.h"
@@ -483,6 +484,8 @@ err_t orders_push(db_t *db, finance_kind kind, uint64_t order_no, int64_t now_ms
 	orders_row row;
 	uint64_t changed = 0;
 	err_t err = orders_load(db, kind, order_no, &row);
+	if (err == ERR_NOT_FOUND && kind == FINANCE_TRANSFER)
+		return credit_push(db, order_no, now_ms, pushed);
 	*pushed = err == ERR_OK && to_be_checked(k, &row);
 	if (!*pushed)
 		return err;

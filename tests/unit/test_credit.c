@@ -43,7 +43,7 @@ static int fresh(void **state)
 	(void)state;
 	cell_db_run(db, "DELETE FROM packet; DELETE FROM claim; DELETE FROM transfer; "
 			"DELETE FROM refund; DELETE FROM outbox; DELETE FROM ledger; "
-			"DELETE FROM account");
+			"DELETE FROM account; DELETE FROM alert");
 	cell_db_run(db,
 		"INSERT INTO packet (packet_id, sender, kind, split, scope, state, count, "
 		"remaining_count, total, remaining, created_at, expires_at, seed_id, seed, nonce, "
@@ -233,6 +233,32 @@ static void a_credit_without_answer_is_asked_for_again_until_it_is_stuck_and_aft
 	assert_int_equal(ask_again(now_ms), 0);
 }
 
+static err_t push_tx(db_t *d, void *ctx)
+{
+	return orders_push(d, FINANCE_TRANSFER, CLAIM, NOW_MS, ctx);
+}
+
+static void a_stuck_credit_can_be_pushed_and_one_that_is_done_not(void **state)
+{
+	(void)state;
+	bool pushed;
+	begin();
+	for (unsigned i = 1; i <= 3; i++)
+		assert_int_equal(ask_again(DUE_MS + i * 10000000), 1);
+	assert_int_equal(count("alert"), 1);
+	assert_int_equal(ask_again(NOW_MS), 0);
+	assert_int_equal(db_transact(pool, 6, push_tx, &pushed), ERR_OK);
+	assert_true(pushed);
+	assert_int_equal(count("alert"), 0);
+	assert_int_equal(cell_db_number(db, "SELECT tries * 10 + stuck FROM transfer"), 0);
+	assert_int_equal(ask_again(NOW_MS), 1);
+	assert_int_equal(db_transact(pool, 6, done_tx, NULL), ERR_OK);
+	assert_int_equal(db_transact(pool, 6, push_tx, &pushed), ERR_OK);
+	assert_false(pushed);
+	cell_db_run(db, "DELETE FROM transfer");
+	assert_int_equal(db_transact(pool, 6, push_tx, &pushed), ERR_NOT_FOUND);
+}
+
 static void many_credits_go_again_in_one_row(void **state)
 {
 	(void)state;
@@ -305,6 +331,8 @@ int main(void)
 		cmocka_unit_test_setup(
 			a_credit_without_answer_is_asked_for_again_until_it_is_stuck_and_after,
 			fresh),
+		cmocka_unit_test_setup(
+			a_stuck_credit_can_be_pushed_and_one_that_is_done_not, fresh),
 		cmocka_unit_test_setup(many_credits_go_again_in_one_row, fresh),
 		cmocka_unit_test_setup(finance_has_no_word_in_a_credit, fresh),
 		cmocka_unit_test_setup(
