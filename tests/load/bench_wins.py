@@ -146,16 +146,21 @@ class Wins:
         began = time.monotonic()
         self.service("up", WORKER)
         wait_for(START_S, "the consumer", lambda: self.consumers(1))
+        processes = self.stack.processes()
+        before = self.stack.cpu(processes)
         rate = self.backlog()["rate_per_s"]
         wait_for(START_S + 4 * self.queued // rate, f"{len(given)} subsidies and an empty queue",
                  lambda: self.recorded() >= len(given) and self.backlog()["queued"] == 0)
         seconds = time.monotonic() - began
+        after = self.stack.cpu(processes)
         self.service("down", WORKER)  # done with what it has in hand
         first, last = self.tables.one(self.tables.primary, "SELECT MIN(created_at), MAX(created_at) FROM subsidy")
         later = self.tables.one(self.tables.primary, "SELECT COUNT(*) FROM subsidy WHERE created_at > %s", first)[0]
         per_s = later * 1000 / max(int(last) - int(first), 1)
         self.bench.say(f"  {seconds:.1f} s, {per_s:.0f}/s of {rate}")
-        return {"seconds": round(seconds, 1), "per_s": round(per_s), "rate": rate,
+        cost = {service: round((after[service] - before[service]) * 1e6 / max(later, 1), 1) for service in after}
+        self.bench.say("  µs of processor time a win: " + " + ".join(f"{k} {v}" for k, v in cost.items() if v >= 1))
+        return {"seconds": round(seconds, 1), "cpu_us_per_win": cost, "per_s": round(per_s), "rate": rate,
                 "drain_vs_rate": round(per_s / rate, 3), **self.check(won, given)}
 
     def logged(self):
