@@ -1,4 +1,4 @@
-// The rain and what comes of it: wins, subsidies, envelopes from them. What no stack does on demand (a full queue, a lost
+// The rain and what comes of it: wins, subsidies, envelopes from them, the wallet. What no stack does on demand (a full queue, a lost
 // answer) is answered in its place by the test.
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
@@ -207,7 +207,7 @@ async function spend(page, count) {
 	return page.url().match(/packet\/(\d+)$/)[1];
 }
 
-test('from the rain by taps to the wallet: won, sent, opened in both cells', async () => {
+test('from the rain by taps to finance: won, sent, opened in both cells, in the wallet, withdrawn', async () => {
 	const winner = await login(person('111'), { reducedMotion: 'no-preference', hasTouch: true });
 	await winner.getByRole('link', { name: '红包雨' }).click();
 	await winner.locator(`[data-rains] a[href="#/rain/${SURE}"]`).click();
@@ -228,7 +228,19 @@ test('from the rain by taps to the wallet: won, sent, opened in both cells', asy
 	const there = await login(person('612'));
 	const shares = [await open(here, id), await open(there, id)];
 	assert.equal(shares[0] + shares[1], amount);
-	await there.getByText('已存入钱包').waitFor();
+	await there.getByRole('link', { name: '已存入钱包' }).click();
+	await there.locator(`[data-balance="${shares[1]}"]`).waitFor();
+	await there.locator('[data-entries] [data-kind="credit_in"]').waitFor();
+	await picture(there, 'wallet');
+	const yuan = await there.locator('[data-balance]').textContent();
+	await there.getByRole('button', { name: '提现' }).dblclick();
+	await there.locator('[data-withdrawal="done"]').waitFor();
+	await picture(there, 'withdrawal');
+	const [account] = await Promise.all([there.waitForEvent('popup'), there.getByRole('link', { name: '我的零钱' }).click()]);
+	assert.equal(await account.locator('#received').textContent(), yuan);
+	await there.getByRole('link', { name: '钱包' }).click();
+	await there.locator('[data-balance="0"]').waitFor();
+	assert.equal(await there.locator('[data-entries] > li').count(), 2);
 	for (const page of [winner, here, there])
 		await page.context().close();
 });
@@ -276,13 +288,72 @@ test('without the list of tokens the wins of this phone are still there, and can
 	await page.context().close();
 });
 
+// A wallet of the test's own with so many fen. The answers to withdrawals are its list, as for draws; what was asked is kept.
+async function ownWallet(page, fen, answers) {
+	const asked = [];
+	await page.route(/\/v1\/me\/wallet/, (route) => route.fulfill(json({ balance: { amount: fen, currency: 'CNY' }, entries: [], next_cursor: null })));
+	await page.route('**/v1/me/withdrawals', (route) => {
+		asked.push({ key: route.request().headers()['idempotency-key'], ...route.request().postDataJSON().amount });
+		const answer = answers[Math.min(asked.length, answers.length) - 1];
+		return answer === 'lost' ? route.abort() : route.fulfill(answer);
+	});
+	await page.goto(`${front}/#/wallet`);
+	await page.locator('[data-balance]').waitFor();
+	return asked;
+}
+const order = (state) => ({ ...json({ order_no: '9000101107', amount: { amount: 1230, currency: 'CNY' }, state, created_at: iso(Date.now()) }), status: 202 });
+
+test('a withdrawal whose answer got lost is repeated under its key, over a reload too', async () => {
+	const page = await login(1107);
+	const asked = await ownWallet(page, 1230, ['lost', 'lost', 'lost', 'lost', 'lost', order('pending')]);
+	await page.route('**/v1/me/withdrawals/9000101107', (route) => route.fulfill(json({ order_no: '9000101107', amount: { amount: 1230, currency: 'CNY' }, state: 'refused' })));
+	await page.getByLabel('提现金额').fill('１２．３');
+	await page.getByRole('button', { name: '提现' }).dblclick();
+	await page.getByRole('alert').getByText('网络异常').waitFor();
+	assert.equal(asked.length, 5);
+	await page.reload();
+	await page.getByText('按一次不会重复扣款').waitFor();
+	assert.equal(await page.getByLabel('提现金额').inputValue(), '12.30');
+	await page.getByRole('button', { name: '继续上次的提现' }).click();
+	await page.locator('[data-withdrawal="refused"]').getByText('金额已退回钱包').waitFor();
+	assert.equal(asked.length, 6);
+	assert.equal(new Set(asked.map(({ key }) => key)).size, 1);
+	assert.ok(asked.every(({ amount, currency }) => amount === 1230 && currency === 'CNY'));
+	// The answer is known: the next withdrawal is another.
+	await page.getByRole('link', { name: '钱包' }).click();
+	await page.getByRole('button', { name: '提现', exact: true }).click();
+	await page.locator('[data-withdrawal]').waitFor();
+	assert.equal(new Set(asked.map(({ key }) => key)).size, 2);
+	await page.context().close();
+});
+
+test('a withdrawal above the balance, or of no amount, is refused in words and forgotten', async () => {
+	const page = await login(1108);
+	const asked = await ownWallet(page, 100, [problem(409, 'BALANCE_TOO_LOW', { user_message: '余额不足' })]);
+	for (const nothing of ['', '0', '1.234', '-1', '1e3', '0x10']) {
+		await page.getByLabel('提现金额').fill(nothing);
+		await page.getByRole('button', { name: '提现' }).click();
+		await page.getByRole('alert').getByText('请填写金额').waitFor();
+	}
+	assert.equal(asked.length, 0);
+	await page.getByLabel('提现金额').fill('2');
+	await page.getByRole('button', { name: '提现' }).click();
+	await page.getByRole('alert').getByText('余额不足').waitFor();
+	await page.locator('[name="amount"]:focus').waitFor();
+	await page.reload();
+	await page.locator('[data-balance="100"]').waitFor();
+	assert.equal(await page.getByText('按一次不会重复扣款').count(), 0);
+	await page.context().close();
+});
+
 test('every page fits 320 pixels, with targets of 44 pixels for fingers', async () => {
 	const page = await login(1109, { viewport: { width: 320, height: 568 } });
 	await page.evaluate(() => localStorage.setItem('hb-wins-1109', JSON.stringify([
 		{ subsidy_id: '7000101109', amount: { amount: 123456789, currency: 'CNY' }, token: 'hbs1.x', expires_at: new Date(Date.now() + 1e8).toISOString() }])));
 	await page.route('**/v1/me/subsidies', (route) => route.fulfill(json({ data: [], degraded: ['token_list'] })));
 	await ownRain(page, { answers: [won(0)] });
-	for (const view of ['', 'send', 'rain/own', 'subsidies', 'subsidies/7000101109', 'login']) {
+	await ownWallet(page, 123456789012, []);
+	for (const view of ['', 'send', 'rain/own', 'subsidies', 'subsidies/7000101109', 'wallet', 'login']) {
 		await page.goto(`${front}/#/${view}`);
 		await page.locator(view === 'login' ? '.users' : view === '' ? '.tiles' : 'main h1').first().waitFor();
 		const bad = await page.evaluate(() => [

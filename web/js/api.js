@@ -100,6 +100,10 @@ export const claim = (id) => steadily(10, () => call('POST', `/v1/packets/${id}/
 export const rains = () => get('/v1/rain');
 export const rain = (campaign) => get(`/v1/rain/${campaign}`);
 export const subsidies = () => get('/v1/me/subsidies');
+export const wallet = paged('/v1/me/wallet', 20);
+export const withdraw = (amount, key) =>
+	steadily(5, () => call('POST', '/v1/me/withdrawals', { amount: { amount, currency: 'CNY' } }, { 'Idempotency-Key': key }));
+export const withdrawal = (no) => get(`/v1/me/withdrawals/${no}`);
 
 // One draw, of up to 10 tries. Each draw of a round has a number, which the server tells; a repeat that names it gives that draw's
 // own result, where one without might be the next draw. `expected` is what this one should get, if known: {draw, round}.

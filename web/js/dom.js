@@ -29,8 +29,12 @@ export function hush() {
 	document.getElementById('toast').textContent = '';
 }
 
-// Fen as yuan, in integers all the way.
-export const yuan = ({ amount: fen }) => `¥${Math.trunc(fen / 100)}.${String(fen % 100).padStart(2, '0')}`;
+// Fen as yuan, in integers all the way; + only where money comes and goes.
+export function yuan(money, signed = false) {
+	const fen = Math.abs(money.amount);
+	const sign = money.amount < 0 ? '−' : signed ? '+' : '';
+	return `${sign}¥${Math.trunc(fen / 100)}.${String(fen % 100).padStart(2, '0')}`;
+}
 
 // "12.34" → 1234 fen, without floats; NaN when it is not an amount. Full-width digits of Chinese keyboards are digits.
 export function fen(text) {

@@ -46,7 +46,7 @@ const texts = {
 	arriving: ['正在存入零钱…', 'On its way to your balance…'],
 	arrived: ['已存入零钱', 'Paid into your balance'],
 	arriving_wallet: ['正在存入钱包…', 'On its way to your wallet…'],
-	arrived_wallet: ['已存入钱包', 'In your wallet'],
+	arrived_wallet: ['已存入钱包，可提现', 'In your wallet, ready to withdraw'],
 	returned: ['未能转入，已退回发送者', 'It could not be paid out and went back to the sender'],
 	packet_exhausted: ['手慢了，红包派完了', 'Too late: all shares are taken'],
 	packet_expired: ['红包已过期', 'This envelope has expired'],
@@ -130,6 +130,24 @@ const texts = {
 	subsidy_spent: ['这份补贴已经发出了', 'This subsidy has been sent already'],
 	subsidy_expired: ['这份补贴已过期', 'This subsidy has expired'],
 	to_packet: ['看看这个红包', 'See the envelope'],
+
+	wallet: ['钱包', 'Wallet'],
+	wallet_note: ['余额与提现', 'And withdraw'],
+	balance: ['余额', 'Balance'],
+	entries: ['明细', 'Entries'],
+	withdraw: ['提现', 'Withdraw'],
+	withdraw_amount: ['提现金额（元）', 'Amount (yuan)'],
+	withdraw_again: ['继续上次的提现', 'Finish the last withdrawal'],
+	withdraw_open: ['上次提现 {0} 的结果还未确认，再按一次不会重复扣款', 'Your withdrawal of {0} is not confirmed yet. Pressing again does not take it twice'],
+	withdrawal: ['提现', 'Withdrawal'],
+	withdrawal_pending: ['处理中，请稍候…', 'Being paid out…'],
+	withdrawal_done: ['已到账', 'Paid out'],
+	withdrawal_refused: ['未成功，金额已退回钱包', 'It did not go through; the money is back in your wallet'],
+	order_no: ['订单 {0}', 'Order {0}'],
+	entry_credit_in: ['红包收入', 'From an envelope'],
+	entry_withdraw: ['提现', 'Withdrawal'],
+	entry_withdraw_back: ['提现退回', 'Withdrawal returned'],
+	entry_refund_wallet: ['未用完的退回', 'What was left of an envelope'],
 };
 
 export let lang = localStorage.getItem('hb-lang') || (navigator.language.startsWith('zh') ? 'zh' : 'en');

@@ -8,6 +8,7 @@ import { packetView } from './packet.js';
 import { detailsView } from './details.js';
 import { rainView, rainsView } from './rain.js';
 import { subsidiesView } from './subsidies.js';
+import { walletView, withdrawalView } from './wallet.js';
 import { failure } from './part.js';
 
 const routes = [
@@ -19,6 +20,8 @@ const routes = [
 	[/^\/rain\/([a-z0-9_-]+)$/, rainView],
 	[/^\/subsidies$/, subsidiesView],
 	[/^\/subsidies\/(\d+)$/, spendView],
+	[/^\/wallet$/, walletView],
+	[/^\/withdrawals\/(\d+)$/, withdrawalView],
 	[/^\/?$/, homeView],
 ];
 

@@ -52,7 +52,7 @@ function transfer(data, my) {
 	const b2c = data.packet.kind === 'b2c';
 	const arrived = { done: b2c ? 'arrived_wallet' : 'arrived', wallet: 'arrived_wallet', returned: 'returned' }[my.transfer_state];
 	const text = t(arrived || (b2c ? 'arriving_wallet' : 'arriving'));
-	return h('p.transfer', { 'data-transfer': my.transfer_state, role: 'status' }, text);
+	return h('p.transfer', { 'data-transfer': my.transfer_state, role: 'status' }, arrived === 'arrived_wallet' ? h('a', { href: '#/wallet' }, text) : text);
 }
 
 function won(data, my) {
