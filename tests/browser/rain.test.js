@@ -137,6 +137,24 @@ test('a draw without any answer is given up after ten tries, and the page says w
 	await page.context().close();
 });
 
+test('a finger that still taps at the rain does not press what the win puts under it', async () => {
+	const page = await login(1111, { hasTouch: true });
+	await page.clock.install();
+	await ownRain(page, { answers: [won(0)] });
+	await page.clock.pauseAt(Date.now() + 60000);
+	await drawButton(page).click();
+	await page.locator('[data-won]').waitFor();
+	const box = await page.getByRole('link', { name: '马上发出去' }).boundingBox();
+	const tapLink = () => page.touchscreen.tap(box.x + box.width / 2, box.y + box.height / 2);
+	await tapLink();
+	assert.equal(await page.locator('[data-won]').count(), 1);
+	await page.clock.runFor(1000);
+	await tapLink();
+	await page.locator('form [data-subsidy="7000101021"]').waitFor();
+	assert.match(page.url(), /#\/subsidies\/7000101021$/);
+	await page.context().close();
+});
+
 test('a win stays on the screen in another language, is kept, and fills a list that the server calls degraded', async () => {
 	const page = await login(1106);
 	await ownRain(page, { answers: [won(0)] });
@@ -193,6 +211,8 @@ async function tap(page) {
 		});
 		if (at)
 			await page.touchscreen.tap(at.x, at.y);
+		// One that was hit is being opened: what appears then is not for this finger.
+		await page.locator('[data-draw][aria-busy]').waitFor({ state: 'detached' });
 	}
 	return Number(await won.getAttribute('data-won'));
 }

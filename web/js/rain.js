@@ -8,6 +8,7 @@ import { lang, t } from './i18n.js';
 import { remember } from './wins.js';
 
 const TICK_MS = 200;
+const CALM_MS = 700; // fingers that still tap at the rain do not press what appears under them
 const SPREAD_MS = 3000; // those who wait for news do not ask all at once
 const NONE_TEXTS = 3;
 
@@ -196,11 +197,13 @@ class Rain {
 			toast(t('kept'));
 		};
 		const amount = h('p.money-won', { 'data-won': String(subsidy.amount.amount), 'data-subsidy': subsidy.subsidy_id, tabindex: '-1' }, yuan(subsidy.amount));
-		this.ctx.show(
-			h('section.cover.win', {}, h('h1.from', {}, t('you_won')), amount, h('p', {}, t('won_what')),
-				h('p', {}, t('expires', when(subsidy.expires_at, lang)))),
+		const choice = h('div.calm', {},
 			h('a.primary', { href: `#/subsidies/${subsidy.subsidy_id}`, onclick: done }, t('send_it')),
 			h('button.second', { type: 'button', onclick: keep }, t('keep_it')));
+		setTimeout(() => choice.classList.remove('calm'), CALM_MS);
+		this.ctx.show(
+			h('section.cover.win', {}, h('h1.from', {}, t('you_won')), amount, h('p', {}, t('won_what')),
+				h('p', {}, t('expires', when(subsidy.expires_at, lang)))), choice);
 		amount.focus({ preventScroll: true });
 		window.scrollTo(0, 0);
 	}
