@@ -42,6 +42,8 @@ err_t handle_wallet(app_call_t *c)
 	jw_t *w = &c->r->out;
 	jw_obj(w, NULL);
 	jw_money(w, "balance", page->balance_fen);
+	jw_money(w, "min_withdrawal", conf_i(c->app->p->conf, CONF_WITHDRAWAL_MIN_FEN));
+	jw_money(w, "max_withdrawal", conf_i(c->app->p->conf, CONF_WITHDRAWAL_MAX_FEN));
 	jw_arr(w, "entries");
 	for (unsigned i = 0; i < shown; i++) {
 		const ledger_entry *entry = &page->entry[i];

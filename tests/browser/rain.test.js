@@ -238,6 +238,8 @@ test('from the rain by taps to finance: won, sent, opened in both cells, in the 
 	await picture(winner, 'win', { animations: 'disabled' });
 	await winner.getByRole('link', { name: '马上发出去' }).click();
 	const form = winner.url();
+	// Two equal shares, each of them enough to be withdrawn.
+	await winner.getByLabel('类型').selectOption('equal');
 	const id = await spend(winner, 2);
 	await winner.goto(form);
 	await winner.getByRole('alert').getByText('已经发出了').waitFor();
@@ -311,7 +313,7 @@ test('without the list of tokens the wins of this phone are still there, and can
 // A wallet of the test's own with so many fen. The answers to withdrawals are its list, as for draws; what was asked is kept.
 async function ownWallet(page, fen, answers) {
 	const asked = [];
-	await page.route(/\/v1\/me\/wallet/, (route) => route.fulfill(json({ balance: { amount: fen, currency: 'CNY' }, entries: [], next_cursor: null })));
+	await page.route(/\/v1\/me\/wallet/, (route) => route.fulfill(json({ balance: { amount: fen, currency: 'CNY' }, min_withdrawal: { amount: 100, currency: 'CNY' }, max_withdrawal: { amount: 2000000, currency: 'CNY' }, entries: [], next_cursor: null })));
 	await page.route('**/v1/me/withdrawals', (route) => {
 		asked.push({ key: route.request().headers()['idempotency-key'], ...route.request().postDataJSON().amount });
 		const answer = answers[Math.min(asked.length, answers.length) - 1];

@@ -137,6 +137,7 @@ const texts = {
 	entries: ['明细', 'Entries'],
 	withdraw: ['提现', 'Withdraw'],
 	withdraw_amount: ['提现金额（元）', 'Amount (yuan)'],
+	withdraw_limits: ['每次 {0} 至 {1}', '{0} to {1} at a time'],
 	withdraw_again: ['继续上次的提现', 'Finish the last withdrawal'],
 	withdraw_open: ['上次提现 {0} 的结果还未确认，再按一次不会重复扣款', 'Your withdrawal of {0} is not confirmed yet. Pressing again does not take it twice'],
 	withdrawal: ['提现', 'Withdrawal'],

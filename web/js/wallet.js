@@ -32,7 +32,7 @@ function entry(e) {
 		h(e.amount.amount > 0 ? 'span.money.done' : 'span.money', {}, yuan(e.amount, true)));
 }
 
-function withdrawForm(balance) {
+function withdrawForm({ balance, min_withdrawal: least, max_withdrawal: most }) {
 	const open = begun();
 	const amount = h('input', { name: 'amount', inputmode: 'decimal', required: true, autocomplete: 'off',
 		value: yuan({ amount: open ? open.amount : balance.amount }).slice(1) });
@@ -64,7 +64,7 @@ function withdrawForm(balance) {
 		}
 	} },
 	open ? h('p.note', { role: 'status' }, t('withdraw_open', yuan({ amount: open.amount }))) : null,
-	h('label', {}, t('withdraw_amount'), amount, wrong), button);
+	h('label', {}, t('withdraw_amount'), amount, h('small.soft', {}, t('withdraw_limits', yuan(least), yuan(most))), wrong), button);
 }
 
 export async function walletView() {
@@ -73,7 +73,7 @@ export async function walletView() {
 	return [
 		h('h1', {}, t('wallet')),
 		h('section.card', {}, h('p.soft.center', {}, t('balance')), h('p.big', { 'data-balance': String(first.balance.amount) }, yuan(first.balance))),
-		withdrawForm(first.balance),
+		withdrawForm(first),
 		h('h2', {}, t('entries')), await part(() => pages({ 'data-entries': '' }, load, entry)),
 		h('a.second', { href: '#/' }, t('to_home')),
 	];
