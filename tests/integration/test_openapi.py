@@ -119,7 +119,7 @@ def story(stack):
     campaign = b2c.Campaign(stack)
     for body in (partner_order(f'openapi-{campaign.number}', me, campaign=campaign.name),) * 2 + ({},):
         note('post', '/v1/partner/subsidies', b2c.partner(stack, body))
-    win = campaign.win(me)
+    win = campaign.win(me, k=next(b2c.Campaign.draws))
     b2c.publish(stack, [win])
     note('get', '/v1/me/subsidies', call('GET', '/v1/me/subsidies', me))
     note('post', '/v1/packets', b2c.send(stack, me, subsidy_token=b2c.seal(stack, win)))
