@@ -318,8 +318,9 @@ static void publish(rain_wins_t *w, unsigned n)
 }
 
 /* The token, and its place in the user's list; a win that is not on it waits until nobody takes the
- * list for whole, and so do repeats that come meanwhile: it is given only then. */
-static void finish(rain_wins_t *w, rain_ticket *t, int64_t now_ms)
+ * list for whole, and so do repeats that come meanwhile: it is given only then. True when its user
+ * may be told. */
+static bool give(rain_wins_t *w, rain_ticket *t, int64_t now_ms)
 {
 	if (!t->ready) {
 		token_seal(w->p->seal_keys, &t->win, t->token);
@@ -329,18 +330,16 @@ static void finish(rain_wins_t *w, rain_ticket *t, int64_t now_ms)
 		else if (token_list_put(w->list, t->win.uid, t->token, now_ms) == ERR_OK)
 			t->repeated = true;
 	}
-	if (t->repeated || token_list_hold_ms(w->list, clk_wall_ms()) == 0) {
+	bool may = t->repeated || token_list_hold_ms(w->list, clk_wall_ms()) == 0;
+	if (may)
 		given(w, t, now_ms);
-		answer(w, t, ERR_OK, false);
-	} else {
-		list_add(&w->waiting, t);
-	}
+	return may;
 }
 
 static void run_group(rain_wins_t *w)
 {
 	int64_t now_ms = clk_wall_ms();
-	unsigned n = gather(w, now_ms), sent = 0;
+	unsigned n = gather(w, now_ms), sent = 0, told = 0;
 
 	if (n == 0)
 		return;
@@ -353,15 +352,19 @@ static void run_group(rain_wins_t *w)
 	publish(w, n);
 	for (unsigned i = 0; i < n; i++) {
 		rain_ticket *t = w->group[i];
-		if (!unconfirmed(t) || w->out[sent++].confirmed)
-			finish(w, t, now_ms);
-		else if (clk_mono_ms() >= t->deadline_ms || !w->mq)
+		bool confirmed = !unconfirmed(t) || w->out[sent++].confirmed;
+		if (confirmed && give(w, t, now_ms))
+			w->group[told++] = t;
+		else if (!confirmed && (clk_mono_ms() >= t->deadline_ms || !w->mq))
 			answer(w, t, ERR_DRAW_PENDING, false);
 		else
 			list_add(&w->waiting, t);
 	}
+	/* Before anybody is told: what is written outlives this process. */
 	if (win_log_write(w->log, now_ms) != ERR_OK)
 		LOG0(WARN, "rain.given_unlogged"); /* the wins themselves are */
+	for (unsigned i = 0; i < told; i++)
+		answer(w, w->group[i], ERR_OK, false);
 }
 
 /* Until something arrives; sooner while something waits. */

@@ -45,7 +45,8 @@ def test_what_is_done_here_and_there_is_no_difference(stack, claimed):
     _, payment, claim = claimed
     _, differences, found = c2c(stack)
     assert not of(differences, payment, claim)
-    assert found['here'] > 0 and found['there'] >= found['here']
+    missing = sum(kind == 'missing_there' for _, _, kind in differences)  # tests of finance's faults leave some
+    assert found['there'] >= found['here'] - missing > 0
 
 
 def test_a_statement_with_a_wrong_amount(stack, faults, claimed):  # noqa: F811
