@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Every row of tests/mutants.tsv and tests/chaos/planted.tsv changes its file, and its test is there: a defence that
+# the code has outgrown would be taken away by nothing and noticed by nobody until the mutants are run.
+set -euo pipefail
+
+cd "${srcdir:-$(dirname "$0")/../..}"
+bad=0
+
+wrong() {
+	echo "$1: $2: $3"
+	bad=1
+}
+
+for table in tests/mutants.tsv tests/chaos/planted.tsv; do
+	while IFS=$'\t' read -r name _ file change test; do
+		if [ ! -f "$file" ]; then
+			wrong "$table" "$name" "there is no $file"
+		elif sed -Ez "$change" "$file" | cmp -s - "$file"; then
+			wrong "$table" "$name" "changes nothing in $file"
+		fi
+		case $test in
+		campaign*) continue ;;
+		*.py::*) where=tests/integration/${test%%::*} what="def ${test##*::}(" ;;
+		*) where=tests/unit/${test%% *}.c what="${test##* }(" ;;
+		esac
+		grep -qF "$what" "$where" || wrong "$table" "$name" "its test is not in $where"
+	done < <(grep -v '^#' "$table")
+done
+exit $bad
