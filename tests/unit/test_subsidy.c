@@ -5,6 +5,7 @@
 #include "domain/subsidy.h"
 #include "tests/unit/cell_db.h"
 #include "tests/unit/unit.h"
+#include "workers/sweep.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -593,6 +594,32 @@ static void usable_ones_come_first_and_then_the_newest(void **state)
 	assert_true(rows[0].subsidy_id == win_id);
 }
 
+static void a_subsidy_that_cannot_expire_stalls_no_other(void **state)
+{
+	(void)state;
+	enum { BATCH = 2, SUBSIDIES = 5 };
+	uint64_t ids[BATCH];
+	char why[256];
+	conf_t *conf;
+	assert_int_equal(conf_load(NULL, why, &conf), ERR_OK);
+	const program_t program = {.conf = conf};
+	worker_t worker = {.p = &program, .db = pool};
+	for (unsigned i = 1; i <= SUBSIDIES; i++)
+		cell_db_run(db,
+			"INSERT INTO subsidy VALUES (%u01001, %d, 'p', 'n%u', %d, 0, 100, 1, %u, "
+			"NULL, 1, 1)",
+			i, UID, i, CAMPAIGN, i);
+	cell_db_run(db, "INSERT INTO ledger VALUES (%d, 101001, 0, %d, %d, -99, 1)",
+		LEDGER_BY_SUBSIDY_EXPIRED, LEDGER_SUBSIDY, CAMPAIGN);
+	assert_int_equal(sweep_subsidies(&worker, ids, BATCH), ERR_OK);
+	assert_int_equal(cell_db_number(db, "SELECT COUNT(*) FROM subsidy WHERE state = %d",
+				 STATES_SUBSIDY_EXPIRED),
+		SUBSIDIES - 1);
+	assert_int_equal(cell_db_number(db, "SELECT state FROM subsidy WHERE subsidy_id = 101001"),
+		STATES_SUBSIDY_USABLE);
+	conf_free(&conf);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, fresh)
 
 int main(void)
@@ -611,6 +638,7 @@ int main(void)
 		TEST(only_its_owner_spends_a_subsidy),
 		TEST(an_expired_subsidy_is_not_spent_and_goes_back_once),
 		TEST(expiry_and_spending_race_and_one_of_them_wins),
+		TEST(a_subsidy_that_cannot_expire_stalls_no_other),
 		TEST(a_lease_returns_what_was_not_recorded_of_it),
 		TEST(recording_and_settling_race_and_no_fen_is_made),
 		TEST(a_partner_s_number_belongs_to_whoever_was_first),
