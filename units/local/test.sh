@@ -81,7 +81,7 @@ server_program() (
 	HB_TEST_ETCD=http://127.0.0.1:$(test_port etcd)
 	memcached -l 127.0.0.1 -p "$(test_port test-cache)" -U 0 -m 64 -u "$(id -un)" &
 	# shellcheck disable=SC2064 # this very process
-	trap "kill $!" EXIT
+	trap "kill $! && wait $! || true" EXIT # the next program's takes the port
 	for _ in $(seq 100); do
 		if (exec 3<>"/dev/tcp/127.0.0.1/$(test_port test-cache)") 2>/dev/null; then break; fi
 		sleep 0.05
