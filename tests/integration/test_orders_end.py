@@ -62,7 +62,7 @@ def test_while_finance_is_away_no_money_goes_elsewhere_and_all_of_it_arrives_aft
     stack.wait(lambda: stack.rows('A', 'SELECT COUNT(*) FROM transfer WHERE packet_id = %s', (packet,)) == ((5,),), 'transfers are there')
     faults({})
     stack.wait(lambda: not audit.audit(stack, [packet]), 'the books agree', 90, 0.5)
-    assert stack.rows('A', 'SELECT DISTINCT state FROM transfer WHERE packet_id = %s', (packet,)) == ((2,),)
+    stack.wait(lambda: stack.rows('A', 'SELECT DISTINCT state FROM transfer WHERE packet_id = %s', (packet,)) == ((2,),), 'and each is done', 90)
 
 
 @pytest.fixture
