@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { APP_ARENA_BYTES = 4 << 20, APP_LISTEN_BYTES = 80 };
+enum { APP_ARENA_BYTES = 4 << 20, APP_LISTEN_BYTES = 80, APP_STANDBY_THREADS = 2 };
 
 static pthread_key_t finance_key, peer_key;
 static pthread_once_t clients_once = PTHREAD_ONCE_INIT;
@@ -135,6 +135,29 @@ static void app_on_stop(void *ctx)
 	http_stop();
 }
 
+/* Of a standby: the same for whoever comes, until the go-live file says otherwise. */
+static err_t app_standby_handle(http_req_t *r)
+{
+	(void)r;
+	return ERR_CELL_UNAVAILABLE;
+}
+
+static err_t app_serve(const app_program *prog, app_t *a, const char *listen_at)
+{
+	const bool active = a->p->active;
+	const http_server_conf server = {.listen = listen_at,
+		.threads =
+			active ? (unsigned)conf_i(a->p->conf, prog->threads) : APP_STANDBY_THREADS,
+		.drain_ms = conf_i(a->p->conf, CONF_HTTP_DRAIN_MS),
+		.arena_bytes = APP_ARENA_BYTES,
+		.says_when = true,
+		.handler = active ? prog->handle : app_standby_handle,
+		.app = a};
+	const err_t e = active ? app_open(prog, a) : ERR_OK;
+
+	return e == ERR_OK ? http_serve(&server) : e;
+}
+
 int app_main(const app_program *prog, int argc, char **argv)
 {
 	int argi;
@@ -147,23 +170,13 @@ int app_main(const app_program *prog, int argc, char **argv)
 	}
 	err_t e = app_listen(prog, a.p, listen_at);
 	if (e == ERR_OK)
-		e = app_open(prog, &a);
-	if (e == ERR_OK) {
-		const http_server_conf server = {.listen = listen_at,
-			.threads = (unsigned)conf_i(a.p->conf, prog->threads),
-			.drain_ms = conf_i(a.p->conf, CONF_HTTP_DRAIN_MS),
-			.arena_bytes = APP_ARENA_BYTES,
-			.says_when = true,
-			.handler = prog->handle,
-			.app = &a};
-		e = http_serve(&server);
-	}
+		e = app_serve(prog, &a, listen_at);
 	if (e == ERR_TIMEOUT)
-		_exit(0); /* threads still use what would be freed here; commits tell by themselves
+		program_quit(
+			0); /* threads still use what would be freed here; commits tell by themselves
 			   */
 	if (e != ERR_OK)
 		LOG(ERROR, "app.failed", {"code", LOG_E(e)});
 	app_close(prog, &a);
-	program_end(&a.p);
-	return e == ERR_OK ? 0 : 1;
+	return program_exit(&a.p, e == ERR_OK ? 0 : 1);
 }

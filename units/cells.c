@@ -1,4 +1,5 @@
 /* hbctl cells: the cells as the control records and the members themselves show them. */
+#include "units/site.h"
 #include "units/verb.h"
 
 #include "base/arena.h"
@@ -6,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LOOK_IO_MS = 3000, OUTPUT_BYTES = 1 << 20 };
+enum { LIVE_MS = 10000, LOOK_IO_MS = 3000, OUTPUT_BYTES = 1 << 20 };
 
 static void first_record(const topology_cell *cell, control_record *r)
 {
@@ -32,14 +33,22 @@ static err_t record_of(const topology_cell *cell, control_record *r)
 	return e;
 }
 
-static err_t write_live(const topology_cell *cell, const control_record *r)
+/* At every site where the cell has a member; those that cannot be reached are told of. */
+static bool write_live(const topology_cell *cell, const control_record *r)
 {
-	char path[512], text[128];
-	int n = snprintf(text, sizeof(text), "epoch = %lluL;\nprimary = \"%s\";\n",
-		(unsigned long long)r->epoch, r->primary);
+	site_job jobs[TOPOLOGY_MEMBERS_MAX];
+	bool all = true;
 
-	snprintf(path, sizeof(path), "%s/live/%s.cfg", verb_state(), cell->name);
-	return verb_write_file(path, text, (size_t)n);
+	for (unsigned i = 0; i < cell->member_count; i++)
+		site_begin_live(topology_site_named(verb_topology(), cell->member[i].site),
+			cell->name, r, &jobs[i]);
+	for (unsigned i = 0; i < cell->member_count; i++)
+		if (!site_end(&jobs[i], LIVE_MS)) {
+			fprintf(stderr, "hbctl: site %s has no go-live file of cell %s\n",
+				cell->member[i].site, cell->name);
+			all = false;
+		}
+	return all;
 }
 
 static int init(void)
@@ -50,10 +59,10 @@ static int init(void)
 		control_record r;
 		err_t e = record_of(&t->cell[i], &r);
 
-		if (e == ERR_OK)
-			e = write_live(&t->cell[i], &r);
 		if (e != ERR_OK)
 			return verb_fail(e, "cell %s", t->cell[i].name);
+		if (!write_live(&t->cell[i], &r))
+			return VERB_FAILED;
 		printf("cell %s: epoch %llu, primary %s\n", t->cell[i].name,
 			(unsigned long long)r.epoch, r.primary);
 	}

@@ -148,6 +148,10 @@ int main(int argc, char **argv)
 	program_t *p = program_start(argc, argv, name, "hb_worker", NULL, NULL, &rest);
 	if (rest < argc)
 		usage();
+	if (!p->active) {
+		life_wait_ms(-1);
+		return program_exit(&p, 0);
+	}
 	worker_t shared = {.role = o.role, .p = p};
 	unsigned configured = o.role->waits ? (unsigned)conf_i(p->conf, CONF_WORKER_THREADS) : 1;
 	unsigned threads = o.threads ? o.threads : configured;
@@ -171,6 +175,5 @@ int main(int argc, char **argv)
 		cache_free(&shared.cache);
 	numbers_free(&shared.numbers);
 	db_pool_free(&shared.db);
-	program_end(&p);
-	return err == ERR_OK ? 0 : 1;
+	return program_exit(&p, err == ERR_OK ? 0 : 1);
 }

@@ -6,6 +6,7 @@
 #include "base/logger.h"
 #include "base/metrics.h"
 #include "base/parse.h"
+#include "domain/live.h"
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,14 +95,15 @@ static void program_need(const conf_t *c)
 }
 
 /* `epoch = 1L; primary = "east";` */
-static const topology_member *program_read_live(program_t *p, const char *path)
+static void program_read_live(program_t *p, const char *path, char as[LIVE_BYTES])
 {
 	const config_setting_t *root, *epoch, *primary;
-	const topology_member *m = NULL;
 	char why[CFG_WHY_BYTES];
 	config_t tree;
 	int64_t v;
 
+	if (!live_text(path, as))
+		return;
 	if (cfg_read(path, why, &tree))
 		program_refuse(why);
 	root = config_root_setting(&tree);
@@ -110,27 +112,27 @@ static const topology_member *program_read_live(program_t *p, const char *path)
 	if (config_setting_length(root) != 2 || !epoch || !cfg_int(epoch, 1, INT64_MAX, &v) ||
 		!primary || config_setting_type(primary) != CONFIG_TYPE_STRING)
 		program_refuse("the go-live file is not `epoch = 1L; primary = \"site\";`");
-	p->epoch = (uint64_t)v;
-	m = topology_member_at(p->cell, config_setting_get_string(primary));
-	if (!m)
+	if (!topology_member_at(p->cell, config_setting_get_string(primary)))
 		program_refuse("the go-live file's primary is not a member of the cell");
+	p->epoch = (uint64_t)v;
+	p->active = !strcmp(config_setting_get_string(primary), p->site);
 	config_destroy(&tree);
-	return m;
 }
 
-static void program_fill_db(program_t *p, const topology_member *primary, const char *user)
+static void program_fill_db(program_t *p, const char *user)
 {
+	const topology_member *m = topology_member_at(p->cell, p->site);
 	char secret[64];
 
 	p->db = (db_target){
-		.port = primary->mysql_port,
+		.port = m->mysql_port,
 		.database = "hongbao",
 		.connect_ms = conf_i(p->conf, CONF_DB_CONNECT_MS),
 		.io_ms = conf_i(p->conf, CONF_DB_IO_MS),
 		.lock_wait_s = conf_i(p->conf, CONF_DB_LOCK_WAIT_S),
 		.epoch = p->epoch,
 	};
-	snprintf(p->db.host, sizeof(p->db.host), "%s", primary->host);
+	snprintf(p->db.host, sizeof(p->db.host), "%s", m->host);
 	snprintf(p->db.user, sizeof(p->db.user), "%s", user);
 	snprintf(secret, sizeof(secret), "db.%s", user);
 	if (keys_secret(conf_secret_path(p->conf, secret), p->db.password, sizeof(p->db.password)))
@@ -177,8 +179,7 @@ program_t *program_start(int argc, char **argv, const char *name, const char *db
 {
 	program_args a = {0};
 	program_t *p = calloc(1, sizeof(*p));
-	const topology_member *primary;
-	char why[CFG_WHY_BYTES];
+	char why[CFG_WHY_BYTES], live_as[LIVE_BYTES];
 
 	BUG_ON(!p);
 	p->instance = program_parse_args(argc, argv, name, &a, argi);
@@ -195,16 +196,18 @@ program_t *program_start(int argc, char **argv, const char *name, const char *db
 	if (!p->cell || !topology_member_at(p->cell, a.site))
 		program_refuse("the topology has no such cell, or the cell no member at this site");
 	snprintf(p->site, sizeof(p->site), "%s", a.site);
-	primary = program_read_live(p, a.live);
-	program_fill_db(p, primary, db_user);
+	program_read_live(p, a.live, live_as);
+	program_fill_db(p, db_user);
 	program_load_keys(p);
 	p->finance_limits = program_finance_limits(p->conf);
 	if (metrics_open(conf_s(p->conf, CONF_METRICS_DIR), name, p->cell->name, p->instance))
 		program_refuse("the metrics' file cannot be opened");
 	if (life_start(on_stop, ctx))
 		program_refuse("the signal thread does not start");
+	if (live_watch(a.live, live_as))
+		program_refuse("the go-live file cannot be watched");
 	LOG(INFO, "program.start", {"site", LOG_S(p->site)}, {"epoch", LOG_U(p->epoch)},
-		{"primary", LOG_S(primary->site)}, {"pid", LOG_I(getpid())});
+		{"as", LOG_S(p->active ? "active" : "standby")}, {"pid", LOG_I(getpid())});
 	return p;
 }
 
@@ -223,6 +226,21 @@ void program_end(program_t **p)
 	conf_free(&(*p)->conf);
 	free(*p);
 	*p = NULL;
+}
+
+void program_quit(int code)
+{
+	if (live_changed())
+		live_again();
+	_exit(code);
+}
+
+int program_exit(program_t **p, int code)
+{
+	program_end(p);
+	if (live_changed())
+		live_again();
+	return code;
 }
 
 err_t program_db_pool(const program_t *p, unsigned connections, db_pool_t **out)

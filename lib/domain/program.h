@@ -1,7 +1,9 @@
 /* program: what every program has: arguments, configuration, topology, logging, metrics, keys, its
  * cell, the epoch it was given, and its database. Parses `--config FILE --cell A --site east
  * --instance N --live FILE` (and hands back the rest). The go-live file is written by hbctl: `epoch
- * = 1L; primary = "east";` and says which member is written to. */
+ * = 1L; primary = "east";`. It makes the programs at that site active, with that epoch; those at other
+ * sites, and those without such a file, are standbys, which serve nobody. Whenever it changes, the
+ * program ends in order and runs itself anew (program_exit), so that nothing is kept across an epoch. */
 #ifndef HB_DOMAIN_PROGRAM_H
 #define HB_DOMAIN_PROGRAM_H
 
@@ -20,14 +22,15 @@ typedef struct {
 	const topology_cell *cell; /* ours */
 	char site[16];
 	int instance;
-	uint64_t epoch;
+	bool active;                /* false: a standby */
+	uint64_t epoch;             /* of the go-live file; 0 when there is none */
 	keys_ring_t *session_keys;  /* secrets/session.keys: shared with whoever logs users in */
 	keys_ring_t *grant_keys;    /* secrets/grant.keys: shared with the host app */
 	keys_ring_t *seal_keys;     /* secrets/seal.keys: ours alone; seeds and cursors */
 	keys_ring_t *finance_keys;  /* secrets/finance.keys */
 	keys_ring_t *internal_keys; /* secrets/internal.keys: between our programs of all cells */
 	finance_limits_t *finance_limits;
-	db_target db; /* the primary; user and password as `db_user` */
+	db_target db; /* our site's member, which is the primary; user and password as `db_user` */
 } program_t;
 
 /* `name` e.g. "hb-core"; `db_user` e.g. "hb_core", whose password is secrets/db.<db_user>. Ends the
@@ -36,6 +39,11 @@ typedef struct {
 program_t *program_start(int argc, char **argv, const char *name, const char *db_user,
 	void (*on_stop)(void *), void *ctx, int *argi);
 void program_end(program_t **p);
+/* The last of main(): ends *p; when the go-live file has changed, does not return but runs the program
+ * anew, in the same process; else returns `code`. */
+int program_exit(program_t **p, int code) MUST_CHECK;
+/* When threads still use what program_end would free: ends the process with `code`, or runs it anew. */
+_Noreturn void program_quit(int code);
 
 err_t program_db_pool(const program_t *p, unsigned connections, db_pool_t **out) MUST_CHECK;
 err_t program_cache(const program_t *p, unsigned handles, cache_t **out) MUST_CHECK;

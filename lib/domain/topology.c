@@ -39,6 +39,10 @@ typedef struct {
 	{                                                                                          \
 		name, TOPOLOGY_TEXT, true, offsetof(type, member), sizeof(((type *)0)->member)     \
 	}
+#define TOPOLOGY_F_OPTIONAL(name, type, member)                                                    \
+	{                                                                                          \
+		name, TOPOLOGY_TEXT, false, offsetof(type, member), sizeof(((type *)0)->member)    \
+	}
 #define TOPOLOGY_F_PORT(name, required, type, member)                                              \
 	{                                                                                          \
 		name, TOPOLOGY_PORT, required, offsetof(type, member), 0                           \
@@ -56,6 +60,11 @@ static const topology_field topology_root_fields[] = {
 	TOPOLOGY_F_OTHER("nginx", true),
 	TOPOLOGY_F_OTHER("finance", true),
 	TOPOLOGY_F_OTHER("cells", true),
+};
+static const topology_field topology_site_fields[] = {
+	TOPOLOGY_F_TEXT("name", topology_site, name),
+	TOPOLOGY_F_OPTIONAL("fence", topology_site, fence),
+	TOPOLOGY_F_OPTIONAL("run", topology_site, run),
 };
 static const topology_field topology_mq_fields[] = {
 	TOPOLOGY_F_TEXT("host", topology_t, mq_host),
@@ -176,36 +185,33 @@ static err_t topology_read_ports(topology_reader *rd, const config_setting_t *me
 	return e;
 }
 
-static bool topology_has_site(const topology_t *t, const char *site)
+static err_t topology_read_site(topology_reader *rd, const config_setting_t *s)
 {
-	for (unsigned i = 0; i < t->site_count; i++)
-		if (!strcmp(t->site[i], site))
-			return true;
-	return false;
+	topology_site *site = &rd->t->site[rd->t->site_count];
+	err_t e = topology_read_group(
+		rd, s, topology_site_fields, TOPOLOGY_COUNT(topology_site_fields), site);
+
+	if (e)
+		return e;
+	if (strspn(site->name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(site->name))
+		return cfg_fail(rd->why, rd->path, s, "a site's name is of a-z, 0-9 and -");
+	if (topology_site_named(rd->t, site->name))
+		return cfg_fail(rd->why, rd->path, s, "site %s is there twice", site->name);
+	rd->t->site_count++;
+	return ERR_OK;
 }
 
 static err_t topology_read_sites(topology_reader *rd, const config_setting_t *s)
 {
 	int n = config_setting_length(s);
+	err_t e = ERR_OK;
 
-	if (config_setting_is_group(s) || n < 1 || n > TOPOLOGY_SITES_MAX)
-		return cfg_fail(rd->why, rd->path, s, "sites must be a list of 1..%d names",
+	if (!config_setting_is_list(s) || n < 1 || n > TOPOLOGY_SITES_MAX)
+		return cfg_fail(rd->why, rd->path, s, "sites must be a list ( … ) of 1..%d",
 			TOPOLOGY_SITES_MAX);
-	for (int i = 0; i < n; i++) {
-		const config_setting_t *item = config_setting_get_elem(s, (unsigned)i);
-		const char *site = config_setting_get_string(item);
-		size_t len = site ? strlen(site) : 0;
-
-		if (!len || len >= sizeof(rd->t->site[0]) ||
-			strspn(site, "abcdefghijklmnopqrstuvwxyz0123456789-") != len)
-			return cfg_fail(rd->why, rd->path, s,
-				"a site's name is 1..%zu of a-z, 0-9 and -",
-				sizeof(rd->t->site[0]) - 1);
-		if (topology_has_site(rd->t, site))
-			return cfg_fail(rd->why, rd->path, s, "site %s is there twice", site);
-		memcpy(rd->t->site[rd->t->site_count++], site, len + 1);
-	}
-	return ERR_OK;
+	for (int i = 0; i < n && !e; i++)
+		e = topology_read_site(rd, config_setting_get_elem(s, (unsigned)i));
+	return e;
 }
 
 static err_t topology_read_member(topology_reader *rd, topology_cell *c, const config_setting_t *s)
@@ -216,7 +222,7 @@ static err_t topology_read_member(topology_reader *rd, topology_cell *c, const c
 
 	if (e)
 		return e;
-	if (!topology_has_site(rd->t, m->site))
+	if (!topology_site_named(rd->t, m->site))
 		return cfg_fail(rd->why, rd->path, s, "%s is not one of the sites", m->site);
 	if (topology_member_at(c, m->site))
 		return cfg_fail(
@@ -429,5 +435,13 @@ const topology_member *topology_member_at(const topology_cell *c, const char *si
 	for (unsigned i = 0; i < c->member_count; i++)
 		if (!strcmp(c->member[i].site, site))
 			return &c->member[i];
+	return NULL;
+}
+
+const topology_site *topology_site_named(const topology_t *t, const char *name)
+{
+	for (unsigned i = 0; i < t->site_count; i++)
+		if (!strcmp(t->site[i].name, name))
+			return &t->site[i];
 	return NULL;
 }

@@ -14,7 +14,15 @@ enum {
 	TOPOLOGY_CELLS_MAX = 26,
 	TOPOLOGY_MEMBERS_MAX = 8,
 	TOPOLOGY_PROGRAMS_MAX = 16,
+	TOPOLOGY_COMMAND_BYTES = 512,
 };
+
+/* `fence` and `run` are what a shell runs, followed by arguments (units/site.h); empty: the site can
+ * be reached by nobody's command. */
+typedef struct {
+	char name[16];
+	char fence[TOPOLOGY_COMMAND_BYTES], run[TOPOLOGY_COMMAND_BYTES];
+} topology_site;
 
 typedef struct {
 	char site[16];
@@ -35,7 +43,7 @@ typedef struct {
 } topology_cell;
 
 typedef struct {
-	char site[TOPOLOGY_SITES_MAX][16];
+	topology_site site[TOPOLOGY_SITES_MAX];
 	unsigned site_count;
 	topology_cell cell[TOPOLOGY_CELLS_MAX];
 	unsigned cell_count;
@@ -56,5 +64,7 @@ const topology_cell *topology_cell_of_slot(
 	const topology_t *t, unsigned slot); /* never NULL for slot < 1000 */
 const topology_member *topology_member_at(
 	const topology_cell *c, const char *site); /* NULL when there is none */
+const topology_site *topology_site_named(
+	const topology_t *t, const char *name); /* NULL when there is none */
 
 #endif

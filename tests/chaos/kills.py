@@ -1,5 +1,6 @@
 """kill -9 of workers, RabbitMQ and hb-core while orders are under way; in some runs a queue vanishes under its relay."""
 import os
+import re
 import signal
 import time
 
@@ -20,7 +21,10 @@ class StackLost(Exception):
 
 
 def workers(stack):
-    return sorted(s.name for s in (stack.folder / 'sv').iterdir() if '-worker-' in s.name and not s.name.endswith(('-heartbeat', '-reconcile')))
+    """Of the cells where they are active, without those whose death nobody would notice."""
+    active = {cell: stack.active(cell) for cell in stack.cells}
+    rows = (re.fullmatch(r'([A-Z])-worker-(.*)-([a-z]+)', s.name) for s in (stack.folder / 'sv').iterdir())
+    return sorted(m[0].removesuffix(f'-{m[3]}') for m in rows if m and m[3] == active[m[1]] and m[2] not in ('heartbeat', 'reconcile'))
 
 
 def all_run(stack):

@@ -213,8 +213,13 @@ class Stack:
                     return cell['name']
         raise AssertionError(f'no cell owns slot {slot}')
 
+    def active(self, cell):
+        """Where the newest go-live file says that the cell is."""
+        lives = [parse_libconfig(f.read_text()) for f in self.folder.glob(f'live/*/{cell}.cfg')]
+        return max(lives, key=lambda live: live['epoch'])['primary']
+
     def member(self, cell, site=None):
-        return next(m for m in self.cells[cell]['members'] if m['site'] == (site or self.cells[cell]['active']))
+        return next(m for m in self.cells[cell]['members'] if m['site'] == (site or self.active(cell)))
 
     def db(self, cell, site=None):
         password = (self.folder / 'secrets/db.hb_ctl').read_text().strip()
@@ -242,12 +247,15 @@ class Stack:
                 total += float(m[2])
         return total
 
-    # ---- services ----
+    # ---- services: "A-core-1-west", or "A-core-1" for the one where cell A is active ----
+    def service(self, name):
+        return self.folder / 'sv' / (name if (self.folder / 'sv' / name).exists() else f'{name}-{self.active(name[0])}')
+
     def sv(self, command, service):
-        return subprocess.run(['sv', '-w', '30', command, str(self.folder / 'sv' / service)], check=True, capture_output=True, text=True).stdout
+        return subprocess.run(['sv', '-w', '30', command, str(self.service(service))], check=True, capture_output=True, text=True).stdout
 
     def pid(self, service):
-        text = (self.folder / 'sv' / service / 'supervise/pid').read_text().strip()
+        text = (self.service(service) / 'supervise/pid').read_text().strip()
         return int(text) if text else None
 
     def kill(self, service, sig=signal.SIGKILL):

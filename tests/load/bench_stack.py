@@ -60,7 +60,7 @@ class Stack:
 
     def sql(self, *argv):
         return self.run(os.path.join(self.build, "hb-bench-sql"), "--config", self.path("etc/hongbao.cfg"), "--cell", "A",
-                        "--site", "east", "--instance", "90", "--live", self.path("live/A.cfg"), *argv)
+                        "--site", "east", "--instance", "90", "--live", self.path("live/east/A.cfg"), *argv)
 
     def fill(self, name, packets, shares):
         """New packets; the file of their numbers."""

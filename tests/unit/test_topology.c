@@ -4,7 +4,8 @@
 #include "tests/unit/unit.h"
 
 static const char good[] =
-	"sites = (\"east\", \"west\", \"north\");\n"
+	"sites = ({ name = \"east\"; fence = \"site east fence\"; run = \"site east\"; },\n"
+	" { name = \"west\"; }, { name = \"north\"; });\n"
 	"mq = { host = \"127.0.0.1\"; port = 18020; };\n"
 	"etcd = \"http://127.0.0.1:18022\";\n"
 	"nginx = { host = \"127.0.0.1\"; front_port = 18000; ops_port = 18001; internal_port = "
@@ -41,7 +42,11 @@ static void a_good_file_is_read(void **state)
 	if (load(good, why, &t))
 		fail_msg("%s", why);
 	assert_int_equal(t->site_count, 3);
-	assert_string_equal(t->site[2], "north");
+	assert_string_equal(t->site[2].name, "north");
+	assert_string_equal(t->site[2].run, "");
+	assert_string_equal(topology_site_named(t, "east")->fence, "site east fence");
+	assert_string_equal(topology_site_named(t, "east")->run, "site east");
+	assert_null(topology_site_named(t, "south"));
 	assert_string_equal(t->mq_host, "127.0.0.1");
 	assert_int_equal(t->mq_port, 18020);
 	assert_string_equal(t->etcd, "http://127.0.0.1:18022");
@@ -121,10 +126,15 @@ static void one_change_makes_it_wrong(void **state)
 		{"etcd =", "etdc =", "etdc is not known here"},
 		{"finance = { fcgi_port = 18003; };", "", "finance is missing"},
 		{"finance = {", "finance = (1); x = {", "is not known here"},
-		{"(\"east\", \"west\", \"north\")", "()", "sites must be a list"},
-		{"\"north\")", "\"east\")", "site east is there twice"},
-		{"\"north\")", "\"North\")", "a site's name"},
-		{"\"north\")", "\"northnorthnorthn\")", "a site's name"},
+		{"sites = (", "sites = (); x = (", "is not known here"},
+		{"{ name = \"west\"; }, { name = \"north\"; }", "\"west\", \"north\"",
+			"must be a group"},
+		{"{ name = \"west\"; }", "{ }", "name is missing"},
+		{"{ name = \"north\"; }", "{ name = \"east\"; }", "site east is there twice"},
+		{"{ name = \"north\"; }", "{ name = \"North\"; }", "a site's name"},
+		{"{ name = \"north\"; }", "{ name = \"northnorthnorthn\"; }",
+			"name must be a string of 1..15 bytes"},
+		{"run = \"site east\"", "run = \"\"", "run must be a string"},
 		{"\"http://127.0.0.1:18022\"", "\"\"", "etcd must be a string"},
 		{"18020", "4294985316", "needs the suffix L"},
 	};

@@ -19,7 +19,7 @@ bench_nginx() {
 	mkdir -p "$stack/www"
 	printf '{}' >"$stack/www/bench.txt"
 	awk -v stack="$stack" -v share="$ROOT" -v echo="$(bench_port echo)" -v rowlock="$(bench_port rowlock)" \
-		-v core3="$(bench_port A-core-3-west)" -v core4="$(bench_port A-core-4-west)" \
+		-v core3="$(bench_port rowlock-3)" -v core4="$(bench_port rowlock-4)" \
 		-f "$BENCH_TABLES/nginx.awk" "$conf" >"$conf.bench"
 	nginx -t -q -e stderr -c "$conf.bench" || die "nginx refuses the benchmark's configuration: $conf.bench"
 	mv "$conf.bench" "$conf"

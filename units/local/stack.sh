@@ -13,8 +13,16 @@ START_WAIT_S=60
 STOP_WAIT_S=20
 
 rows() { grep -v '^#' "$TABLES/$1"; }
+# The cells' members, "A east", and the rows of services.tsv, those of members expanded.
+cell_members() { rows ports.tsv | sed -nE 's/^([A-Z])-db-([a-z]+)\t.*/\1 \2/p'; }
+service_rows() {
+	awk 'NR == FNR { cell[NR] = $1; site[NR] = $2; n = NR; next }
+		!/@cell@/ { print; next }
+		{ for (i = 1; i <= n; i++) { row = $0; gsub(/@cell@/, cell[i], row); gsub(/@site@/, site[i], row); print row } }
+	' <(cell_members) <(rows services.tsv)
+}
 port() { awk -F'\t' -v name="$1" -v base="$BASE" '$1 == name { print base + $2 }' "$TABLES/ports.tsv"; }
-services() { rows services.tsv | awk -F'\t' -v stages=" $* " 'index(stages, " " $2 " ") { print $1 }'; }
+services() { service_rows | awk -F'\t' -v stages=" $* " 'index(stages, " " $2 " ") { print $1 }'; }
 members() { services db; }
 running() { [ -s "$STACK/run/runsvdir.pid" ] && grep -qzxF "$SV" "/proc/$(cat "$STACK/run/runsvdir.pid")/cmdline" 2>/dev/null; }
 
@@ -41,6 +49,7 @@ substitutions() {
 	done < <(rows ports.tsv)
 	for file in "$STACK"/secrets/{db,mq}.*; do echo "s|@secret\\.${file##*/}@|$(cat "$file")|g"; done
 	echo "s|@stack@|$STACK|g"
+	echo "s|@root@|$ROOT|g"
 	echo "s|@user@|$(id -un)|g"
 }
 
@@ -139,7 +148,7 @@ make_services() {
 		printf '#!/bin/sh\nexec svlogd "%s"\n' "$STACK/log/$name" >"$dir/log/run"
 		printf 's10000000\nn4\n' >"$STACK/log/$name/config"
 		chmod 755 "$dir/run" "$dir/log/run"
-	done < <(rows services.tsv)
+	done < <(service_rows)
 }
 
 # The listening ports of ours that somebody else has, with who it is.
@@ -189,6 +198,7 @@ front_answers() {
 stack_up() {
 	local began=$SECONDS
 	mkdir -p "$STACK"/{etc,data/finance,data/wins,run,log,live,metrics}
+	cell_members | sed "s|.* |$STACK/live/|" | xargs mkdir -p
 	(umask 077 && mkdir -p "$STACK/secrets")
 	exec 9>"$STACK/lock"
 	flock -n 9 || die "another ./dev is at work on this stack ($STACK)"
@@ -252,7 +262,7 @@ stack_addresses() {
 		any uid of digits is one. Open the front door on a narrow window, log in as 1001, send an envelope, pay at
 		the cashier, and open it as 1002 and 1501.
 
-		Next: ./dev status, ./dev logs A-core-1, ./dev hbctl cells status, ./dev test, ./dev down
+		Next: ./dev status, ./dev logs A-core-1-east, ./dev hbctl cells status, ./dev test, ./dev down
 	TEXT
 }
 
@@ -260,11 +270,21 @@ stack_addresses() {
 ours() { grep -lzxF "HB_SUPERVISED=$STACK" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3 || true; }
 none_left() { [ -z "$(ours)" ]; }
 
+# The members that the newest go-live files name.
+primaries() {
+	local cell
+	for cell in $(cell_members | cut -d' ' -f1 | sort -u); do
+		sed -nE 's/^epoch = ([0-9]+)L;$/\1/; t keep; s/^primary = "(.*)";$/\1/; t tell; b
+			:keep; h; b; :tell; H; x; s/\n/ /p' "$STACK"/live/*/"$cell.cfg" 2>/dev/null |
+			sort -n | tail -n 1 | sed "s/.* /$cell-db-/"
+	done
+}
+
 # Programs first, then what they write to: primaries before replicas, whose acknowledgement a last commit may await.
 stop_order() {
 	services front program later
 	echo --
-	awk -F'\t' '$2 == "db" && $3 ~ /run A east|run B west/ { print $1 }' "$TABLES/services.tsv"
+	primaries
 	echo --
 	services db
 	echo --

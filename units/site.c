@@ -1,0 +1,87 @@
+#include "units/site.h"
+
+#include "base/clk.h"
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { PREFIX_BYTES = TOPOLOGY_COMMAND_BYTES + 8 };
+
+/* In a process group of its own, so that all of it can be killed, and with its output where an
+ * operator sees it and a table or JSON on stdout stays whole. */
+static pid_t spawn(char *const *argv)
+{
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	pid_t pid = 0;
+
+	posix_spawn_file_actions_init(&files);
+	posix_spawnattr_init(&attr);
+	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", 0, 0);
+	posix_spawn_file_actions_adddup2(&files, STDERR_FILENO, STDOUT_FILENO);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
+	posix_spawnattr_setpgroup(&attr, 0);
+	errno = posix_spawn(&pid, "/bin/sh", &files, &attr, argv, environ);
+	if (errno)
+		fprintf(stderr, "hbctl: cannot run /bin/sh: %m\n");
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&files);
+	return errno ? 0 : pid;
+}
+
+void site_begin(
+	const topology_site *site, const char *prefix, const char *const *args, site_job *out)
+{
+	char command[PREFIX_BYTES];
+	char *argv[4 + SITE_ARGS_MAX + 1] = {"/bin/sh", "-c", command, "sh"};
+	unsigned n = 4;
+
+	*out = (site_job){.site = site, .began_ms = clk_mono_ms()};
+	if (!*prefix)
+		return;
+	snprintf(command, sizeof(command), "%s \"$@\"", prefix);
+	for (; *args; args++) {
+		BUG_ON(n == 4 + SITE_ARGS_MAX);
+		argv[n++] = (char *)(uintptr_t)*args;
+	}
+	out->pid = spawn(argv);
+}
+
+bool site_end(site_job *j, int64_t timeout_ms)
+{
+	int fd = j->pid ? (int)syscall(SYS_pidfd_open, j->pid, 0) : -1;
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int64_t left_ms = j->began_ms + timeout_ms - clk_mono_ms();
+	int status = 0;
+
+	if (!j->pid)
+		return false;
+	if (fd >= 0 && poll(&p, 1, left_ms > 0 ? (int)left_ms : 0) == 0) {
+		fprintf(stderr, "hbctl: the command of site %s has not ended within %lld ms\n",
+			j->site->name, (long long)timeout_ms);
+		kill(-j->pid, SIGKILL);
+	}
+	while (waitpid(j->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (fd >= 0)
+		close(fd);
+	j->pid = 0;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void site_begin_live(
+	const topology_site *site, const char *cell, const control_record *r, site_job *out)
+{
+	char epoch[24];
+	const char *const args[] = {"live", cell, epoch, r->primary, NULL};
+
+	snprintf(epoch, sizeof(epoch), "%llu", (unsigned long long)r->epoch);
+	site_begin(site, site->run, args, out);
+}

@@ -1,0 +1,31 @@
+/* site: commands at a site, here or through ssh, by the topology's prefixes: `run` followed by "start
+ * CELL", "live CELL EPOCH PRIMARY" or "nginx"; `fence` followed by "CELL". What each does is said in
+ * units/local/site.sh, which is the one of a local stack. Several may run at once. */
+#ifndef HB_UNITS_SITE_H
+#define HB_UNITS_SITE_H
+
+#include "domain/topology.h"
+#include "store/control.h"
+#include <sys/types.h>
+
+typedef struct {
+	const topology_site *site;
+	pid_t pid; /* 0: could not be begun, or has ended; its process group */
+	int64_t began_ms;
+} site_job;
+
+enum { SITE_ARGS_MAX = 6 };
+
+/* Begins `prefix` (one of the site's two) with `args`, NULL-terminated, at most SITE_ARGS_MAX. Its
+ * output goes to stderr. An empty prefix begins nothing. */
+void site_begin(
+	const topology_site *site, const char *prefix, const char *const *args, site_job *out);
+/* Waits until it has ended, at most until timeout_ms after its beginning, when it is killed. True only
+ * when it ended with 0. */
+bool site_end(site_job *j, int64_t timeout_ms) MUST_CHECK;
+
+/* Writes the go-live file of a cell at a site. */
+void site_begin_live(
+	const topology_site *site, const char *cell, const control_record *r, site_job *out);
+
+#endif
