@@ -39,12 +39,12 @@ static const metrics_row metrics_table[METRICS_COUNT] = {
 #undef METRIC
 };
 
-typedef struct {
+struct metrics_file {
 	uint64_t magic, layout;
-	char program[32], cell[8];
-	int64_t instance;
+	metrics_owner owner;
+	_Atomic int64_t pid; /* of who has opened it last */
 	_Atomic int64_t place[METRICS_COUNT][METRICS_PLACES];
-} metrics_file;
+};
 
 static metrics_file metrics_private;
 static metrics_file *metrics_here = &metrics_private;
@@ -126,7 +126,9 @@ int64_t metrics_get(metrics_id id, unsigned label)
 static bool metrics_valid(const metrics_file *f)
 {
 	return f->magic == metrics_magic && f->layout == metrics_layout() &&
-	       memchr(f->program, 0, sizeof(f->program)) && memchr(f->cell, 0, sizeof(f->cell));
+	       memchr(f->owner.program, 0, sizeof(f->owner.program)) &&
+	       memchr(f->owner.cell, 0, sizeof(f->owner.cell)) &&
+	       memchr(f->owner.site, 0, sizeof(f->owner.site));
 }
 
 static err_t metrics_failed(const char *what, const char *path)
@@ -175,7 +177,7 @@ static err_t metrics_make(const char *dir, const char *path, const metrics_file 
 	return metrics_failed("write", path);
 }
 
-err_t metrics_open(const char *dir, const char *program, const char *cell, int instance)
+err_t metrics_open(const char *dir, const metrics_owner *owner)
 {
 	metrics_file fresh = {.magic = metrics_magic, .layout = metrics_layout()};
 	char path[512];
@@ -184,14 +186,12 @@ err_t metrics_open(const char *dir, const char *program, const char *cell, int i
 
 	if (mkdir(dir, 0750) < 0 && errno != EEXIST)
 		return metrics_failed("mkdir", dir);
-	if ((size_t)snprintf(path, sizeof(path), "%s/%s.%s.%d", dir, program, cell, instance) >=
-		sizeof(path))
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s.%s.%s.%" PRId64, dir, owner->program,
+		    owner->cell, owner->site, owner->instance) >= sizeof(path))
 		return ERR_CONFIG_INVALID;
 	f = metrics_map(path);
 	if (!f) {
-		snprintf(fresh.program, sizeof(fresh.program), "%s", program);
-		snprintf(fresh.cell, sizeof(fresh.cell), "%s", cell);
-		fresh.instance = instance;
+		fresh.owner = *owner;
 		e = metrics_make(dir, path, &fresh);
 		if (e)
 			return e;
@@ -200,6 +200,7 @@ err_t metrics_open(const char *dir, const char *program, const char *cell, int i
 	if (!f)
 		return metrics_failed("map", path);
 	metrics_here = f;
+	atomic_store(&f->pid, getpid());
 	for (int i = 0; i < METRICS_COUNT; i++) /* what the last run had in hand is gone */
 		for (unsigned l = 0;
 			metrics_table[i].type == METRICS_GAUGE && l < METRICS_LABELS_MAX; l++)
@@ -231,10 +232,13 @@ static void metrics_read_one(metrics_site *s, int dir, const char *name)
 static int metrics_by_name(const void *a, const void *b)
 {
 	const metrics_file *x = *(metrics_file *const *)a, *y = *(metrics_file *const *)b;
-	int by = strcmp(x->program, y->program);
+	int by = strcmp(x->owner.program, y->owner.program);
 
-	by = by ? by : strcmp(x->cell, y->cell);
-	return by ? by : (x->instance > y->instance) - (x->instance < y->instance);
+	by = by ? by : strcmp(x->owner.cell, y->owner.cell);
+	by = by ? by : strcmp(x->owner.site, y->owner.site);
+	return by ? by
+		  : (x->owner.instance > y->owner.instance) -
+			       (x->owner.instance < y->owner.instance);
 }
 
 static err_t metrics_read(const char *dir, metrics_site *s)
@@ -256,8 +260,9 @@ static err_t metrics_read(const char *dir, metrics_site *s)
 static void metrics_print_name(
 	FILE *to, const metrics_row *row, const char *suffix, const metrics_file *f)
 {
-	fprintf(to, "%s%s{program=\"%s\",cell=\"%s\",instance=\"%" PRId64 "\"", row->name, suffix,
-		f->program, f->cell, f->instance);
+	fprintf(to, "%s%s{program=\"%s\",cell=\"%s\",site=\"%s\",instance=\"%" PRId64 "\"",
+		row->name, suffix, f->owner.program, f->owner.cell, f->owner.site,
+		f->owner.instance);
 }
 
 static void metrics_print_values(FILE *to, const metrics_row *row, metrics_id id, metrics_file *f)
@@ -321,6 +326,49 @@ static void metrics_print(FILE *to, const metrics_site *s)
 	}
 }
 
+static void metrics_site_free(metrics_site *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		free(s->file[i]);
+	free(s);
+}
+
+/* A program that is gone leaves its file, and its number to others. */
+static bool metrics_runs(const metrics_file *f)
+{
+	char path[64], comm[32] = "";
+	FILE *from;
+
+	snprintf(path, sizeof(path), "/proc/%" PRId64 "/comm", (int64_t)f->pid);
+	from = fopen(path, "re");
+	if (!from)
+		return false;
+	if (!fgets(comm, sizeof(comm), from))
+		comm[0] = '\0';
+	fclose(from);
+	comm[strcspn(comm, "\n")] = '\0';
+	return *comm && !strncmp(f->owner.program, comm, strlen(comm));
+}
+
+err_t metrics_each_running(const char *dir, metrics_one one, void *ctx)
+{
+	metrics_site *s = calloc(1, sizeof(*s));
+	err_t e;
+
+	BUG_ON(!s);
+	e = metrics_read(dir, s);
+	for (unsigned i = 0; e == ERR_OK && i < s->count; i++)
+		if (metrics_runs(s->file[i]))
+			one(ctx, &s->file[i]->owner, s->file[i]);
+	metrics_site_free(s);
+	return e;
+}
+
+int64_t metrics_of(const metrics_file *f, metrics_id id, unsigned label)
+{
+	return f->place[id][label];
+}
+
 err_t metrics_render(const char *dir, char **text, size_t *len)
 {
 	metrics_site *s = calloc(1, sizeof(*s));
@@ -336,8 +384,6 @@ err_t metrics_render(const char *dir, char **text, size_t *len)
 	metrics_print(to, s);
 	fclose(to);
 out:
-	for (unsigned i = 0; i < s->count; i++)
-		free(s->file[i]);
-	free(s);
+	metrics_site_free(s);
 	return e;
 }

@@ -17,8 +17,14 @@ typedef enum {
 
 enum { METRICS_LABELS_MAX = 12, METRICS_BUCKETS = 64 };
 
-/* `dir` is created; the file is "<program>.<cell>.<instance>". */
-err_t metrics_open(const char *dir, const char *program, const char *cell, int instance) MUST_CHECK;
+/* Who counts. */
+typedef struct {
+	char program[32], cell[8], site[16];
+	int64_t instance;
+} metrics_owner;
+
+/* `dir` is created; the file is "<program>.<cell>.<site>.<instance>". */
+err_t metrics_open(const char *dir, const metrics_owner *owner) MUST_CHECK;
 /* `label` is the index in the row's list of values, 0 when it has none. */
 void metrics_add(metrics_id id, unsigned label, int64_t n);
 void metrics_set(metrics_id id, unsigned label, int64_t v);
@@ -26,8 +32,14 @@ void metrics_observe_us(metrics_id id, int64_t us);
 int64_t metrics_get(metrics_id id, unsigned label); /* of this program; for tests */
 #define METRICS_INC(id) metrics_add(METRICS_##id, 0, 1)
 
-/* Prometheus text of every file in `dir`, with labels program, cell, instance. Files of other
+/* Prometheus text of every file in `dir`, with labels program, cell, site, instance. Files of other
  * layouts (an older build) are skipped. *text is malloc'ed; the caller frees. */
 err_t metrics_render(const char *dir, char **text, size_t *len) MUST_CHECK;
+
+/* Calls `one` for every file of `dir` whose program runs. */
+typedef struct metrics_file metrics_file;
+typedef void (*metrics_one)(void *ctx, const metrics_owner *owner, const metrics_file *f);
+err_t metrics_each_running(const char *dir, metrics_one one, void *ctx) MUST_CHECK;
+int64_t metrics_of(const metrics_file *f, metrics_id id, unsigned label);
 
 #endif

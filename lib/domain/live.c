@@ -84,16 +84,23 @@ bool live_changed(void)
 void live_again(void)
 {
 	static char text[LIVE_ARGS_BYTES];
-	char *argv[LIVE_ARGS + 1];
+	char *argv[LIVE_ARGS + 1], exe[512], *deleted;
 	unsigned argc = 0;
+	ssize_t len;
 	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
 	for (char *at = text; n > 0 && at < text + n && argc < LIVE_ARGS; at += strlen(at) + 1)
 		argv[argc++] = at;
 	argv[argc] = NULL;
+	/* By its name, which ps shows, and which after an upgrade is the new one. */
+	len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	exe[len > 0 ? len : 0] = '\0';
+	deleted = strstr(exe, " (deleted)");
+	if (deleted)
+		*deleted = '\0';
 	if (argc > 0)
-		execv("/proc/self/exe", argv);
+		execv(exe, argv);
 	LOG(ERROR, "live.not_again", {"errno", LOG_I(errno)});
 	_exit(1);
 }

@@ -174,6 +174,16 @@ static finance_limits_t *program_finance_limits(const conf_t *c)
 		conf_i(c, CONF_FINANCE_PLACE_MS));
 }
 
+static err_t program_open_metrics(const program_t *p, const char *name)
+{
+	metrics_owner owner = {.instance = p->instance};
+
+	snprintf(owner.program, sizeof(owner.program), "%s", name);
+	snprintf(owner.cell, sizeof(owner.cell), "%s", p->cell->name);
+	snprintf(owner.site, sizeof(owner.site), "%s", p->site);
+	return metrics_open(conf_s(p->conf, CONF_METRICS_DIR), &owner);
+}
+
 program_t *program_start(int argc, char **argv, const char *name, const char *db_user,
 	void (*on_stop)(void *), void *ctx, int *argi)
 {
@@ -200,7 +210,7 @@ program_t *program_start(int argc, char **argv, const char *name, const char *db
 	program_fill_db(p, db_user);
 	program_load_keys(p);
 	p->finance_limits = program_finance_limits(p->conf);
-	if (metrics_open(conf_s(p->conf, CONF_METRICS_DIR), name, p->cell->name, p->instance))
+	if (program_open_metrics(p, name))
 		program_refuse("the metrics' file cannot be opened");
 	if (life_start(on_stop, ctx))
 		program_refuse("the signal thread does not start");

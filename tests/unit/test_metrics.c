@@ -6,6 +6,15 @@
 
 static const char *dir;
 
+static err_t open_as(const char *program, const char *cell, int instance)
+{
+	metrics_owner owner = {.site = "east", .instance = instance};
+
+	snprintf(owner.program, sizeof(owner.program), "%s", program);
+	snprintf(owner.cell, sizeof(owner.cell), "%s", cell);
+	return metrics_open(dir, &owner);
+}
+
 static char *rendered(void)
 {
 	char *text = NULL;
@@ -36,19 +45,20 @@ static void every_program_of_the_site_is_shown(void **state)
 	char *text;
 
 	(void)state;
-	assert_int_equal(metrics_open(dir, "hb-core", "A", 1), ERR_OK);
+	assert_int_equal(open_as("hb-core", "A", 1), ERR_OK);
 	METRICS_INC(CLAIMS);
 	metrics_set(METRICS_LANES, 0, 17);
-	assert_int_equal(metrics_open(dir, "hb-worker", "B", 2), ERR_OK);
+	assert_int_equal(open_as("hb-worker", "B", 2), ERR_OK);
 	metrics_add(METRICS_SWEPT, 3, 4);
 	text = rendered();
 	has(text, "# HELP hb_claims_total Claims answered, by outcome\n"
 		  "# TYPE hb_claims_total counter\n");
-	has(text, "\nhb_claims_total{program=\"hb-core\",cell=\"A\",instance=\"1\","
+	has(text, "\nhb_claims_total{program=\"hb-core\",cell=\"A\",site=\"east\",instance=\"1\","
 		  "outcome=\"claimed\"} 1\n");
 	has(text, "outcome=\"failed\"} 0\n");
-	has(text, "\nhb_claim_lanes{program=\"hb-core\",cell=\"A\",instance=\"1\"} 17\n");
-	has(text, "\nhb_swept_total{program=\"hb-worker\",cell=\"B\",instance=\"2\","
+	has(text, "\nhb_claim_lanes{program=\"hb-core\",cell=\"A\",site=\"east\",instance=\"1\"} "
+		  "17\n");
+	has(text, "\nhb_swept_total{program=\"hb-worker\",cell=\"B\",site=\"east\",instance=\"2\","
 		  "kind=\"refund\"} 4\n");
 	free(text);
 }
@@ -56,12 +66,12 @@ static void every_program_of_the_site_is_shown(void **state)
 static void a_restart_keeps_counters_and_forgets_gauges(void **state)
 {
 	(void)state;
-	assert_int_equal(metrics_open(dir, "hb-core", "A", 9), ERR_OK);
+	assert_int_equal(open_as("hb-core", "A", 9), ERR_OK);
 	metrics_add(METRICS_CLAIMS, 0, 3);
 	metrics_set(METRICS_LANES, 0, 17);
-	assert_int_equal(metrics_open(dir, "hb-core", "A", 8), ERR_OK);
+	assert_int_equal(open_as("hb-core", "A", 8), ERR_OK);
 	assert_int_equal(metrics_get(METRICS_CLAIMS, 0), 0);
-	assert_int_equal(metrics_open(dir, "hb-core", "A", 9), ERR_OK);
+	assert_int_equal(open_as("hb-core", "A", 9), ERR_OK);
 	assert_int_equal(metrics_get(METRICS_CLAIMS, 0), 3);
 	assert_int_equal(metrics_get(METRICS_LANES, 0), 0);
 }
@@ -72,20 +82,20 @@ static void files_of_another_layout_are_skipped_and_replaced(void **state)
 	int fd;
 
 	(void)state;
-	assert_int_equal(metrics_open(dir, "hb-old", "A", 0), ERR_OK);
-	fd = open(files_path(dir, "hb-old.A.0"), O_RDWR);
+	assert_int_equal(open_as("hb-old", "A", 0), ERR_OK);
+	fd = open(files_path(dir, "hb-old.A.east.0"), O_RDWR);
 	assert_int_equal(pwrite(fd, "x", 1, 8), 1); /* the layout's hash */
 	close(fd);
 	files_write(dir, "junk", 0600, "junk");
-	assert_int_equal(metrics_open(dir, "hb-new", "A", 0), ERR_OK);
+	assert_int_equal(open_as("hb-new", "A", 0), ERR_OK);
 	text = rendered();
 	has(text, "hb-new");
 	assert_null(strstr(text, "hb-old"));
 	free(text);
-	assert_int_equal(metrics_open(dir, "hb-old", "A", 0), ERR_OK);
+	assert_int_equal(open_as("hb-old", "A", 0), ERR_OK);
 	METRICS_INC(CLAIMS);
 	text = rendered();
-	has(text, "hb_claims_total{program=\"hb-old\",cell=\"A\",instance=\"0\","
+	has(text, "hb_claims_total{program=\"hb-old\",cell=\"A\",site=\"east\",instance=\"0\","
 		  "outcome=\"claimed\"} 1\n");
 	free(text);
 }
@@ -100,7 +110,7 @@ static void a_bucket_holds_what_its_bound_says(void **state)
 	char *text;
 
 	(void)state;
-	assert_int_equal(metrics_open(dir, "hb-hist", "A", 0), ERR_OK);
+	assert_int_equal(open_as("hb-hist", "A", 0), ERR_OK);
 	for (size_t i = 0; i < UNIT_COUNT(us); i++)
 		metrics_observe_us(METRICS_HTTP_SECONDS, us[i]);
 	assert_int_equal(metrics_get(METRICS_HTTP_SECONDS, 0), UNIT_COUNT(us));
@@ -111,13 +121,15 @@ static void a_bucket_holds_what_its_bound_says(void **state)
 
 		snprintf(line, sizeof(line),
 			"hb_http_request_seconds_bucket{program=\"hb-hist\",cell=\"A\","
-			"instance=\"0\",%s",
+			"site=\"east\",instance=\"0\",%s",
 			lines[i]);
 		has(text, line);
 	}
-	has(text, "hb_http_request_seconds_sum{program=\"hb-hist\",cell=\"A\",instance=\"0\"} "
+	has(text, "hb_http_request_seconds_sum{program=\"hb-hist\",cell=\"A\",site=\"east\","
+		  "instance=\"0\"} "
 		  "1099528.406276\n");
-	has(text, "hb_http_request_seconds_count{program=\"hb-hist\",cell=\"A\",instance=\"0\"} "
+	has(text, "hb_http_request_seconds_count{program=\"hb-hist\",cell=\"A\",site=\"east\","
+		  "instance=\"0\"} "
 		  "10\n");
 	free(text);
 }
@@ -136,7 +148,7 @@ static void threads_lose_no_count(void **state)
 	pthread_t t[4];
 
 	(void)state;
-	assert_int_equal(metrics_open(dir, "hb-threads", "A", 0), ERR_OK);
+	assert_int_equal(open_as("hb-threads", "A", 0), ERR_OK);
 	for (int i = 0; i < 4; i++)
 		pthread_create(&t[i], NULL, add_many, NULL);
 	for (int i = 0; i < 4; i++)
