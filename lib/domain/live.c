@@ -1,5 +1,6 @@
 /* The folder is watched, not the file, which is replaced by a rename. A look at it now and then makes
- * up for a folder that is replaced itself. */
+ * up for a folder that is replaced itself; and often, where the kernel has no watch left to give: a user
+ * has 128 of them by default, and a cell's programs at three sites are many. */
 #include "domain/live.h"
 #include "base/life.h"
 #include "base/logger.h"
@@ -15,7 +16,12 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-enum { LIVE_LOOK_MS = 1000, LIVE_ARGS = 64, LIVE_ARGS_BYTES = 1 << 14 };
+enum {
+	LIVE_LOOK_MS = 1000,
+	LIVE_LOOK_UNWATCHED_MS = 100,
+	LIVE_ARGS = 64,
+	LIVE_ARGS_BYTES = 1 << 14
+};
 
 static struct {
 	char path[256], as[LIVE_BYTES]; /* the file, and what it said */
@@ -49,7 +55,7 @@ static void *live_run(void *ctx)
 			life_stop("the go-live file has changed");
 			break;
 		}
-		(void)poll(p, 2, LIVE_LOOK_MS);
+		(void)poll(p, 2, live.events < 0 ? LIVE_LOOK_UNWATCHED_MS : LIVE_LOOK_MS);
 		while (read(live.events, events, sizeof(events)) > 0)
 			;
 	}
@@ -65,8 +71,10 @@ err_t live_watch(const char *path, const char *as)
 	snprintf(live.path, sizeof(live.path), "%s", path);
 	snprintf(live.as, sizeof(live.as), "%s", as);
 	live.events = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (live.events < 0 ||
-		inotify_add_watch(live.events, dirname(folder), IN_MOVED_TO | IN_CLOSE_WRITE) < 0) {
+	if (live.events < 0) {
+		LOG(INFO, "live.unwatched", {"path", LOG_S(path)}, {"errno", LOG_I(errno)});
+	} else if (inotify_add_watch(live.events, dirname(folder), IN_MOVED_TO | IN_CLOSE_WRITE) <
+		   0) {
 		LOG(ERROR, "live.watch_failed", {"path", LOG_S(path)}, {"errno", LOG_I(errno)});
 		return ERR_CONFIG_INVALID;
 	}
