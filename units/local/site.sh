@@ -12,7 +12,7 @@ S=$1 SITE=$2 VERB=$3 CELL=${4:-}
 WAIT_S=10
 
 services() { find "$S/sv" -mindepth 1 -maxdepth 1 -name "$CELL-*-$SITE" -printf '%f\n'; }
-# runsv's own commands: o: started or not, is not started again; k: SIGKILL; u: is kept running. Nobody listens when the
+# runsv's own commands: h: SIGHUP; o: started or not, is not started again; k: SIGKILL; u: is kept running. Nobody listens when the
 # supervisor has died with all else; opened for both, the pipe makes nobody wait for it.
 order() { if [ -p "$S/sv/$1/supervise/control" ]; then printf %s "$2" 1<>"$S/sv/$1/supervise/control"; fi; }
 # The process of a service; none when the number has become a stranger's since.
@@ -51,12 +51,15 @@ start() {
 }
 
 live() {
-	local folder=$S/live/$SITE file
+	local folder=$S/live/$SITE file name
 	file=$folder/$CELL.cfg
 	printf 'epoch = %sL;\nprimary = "%s";\n' "$1" "$2" >"$file.new"
 	sync "$file.new"
 	mv "$file.new" "$file"
 	sync "$folder"
+	for name in $(services); do
+		[[ $name == *-db-* || $name == *-cache-* ]] || order "$name" h
+	done
 }
 
 in_stack() {
