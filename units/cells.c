@@ -1,4 +1,5 @@
 /* hbctl cells: the cells as the control records and the members themselves show them. */
+#include "units/role.h"
 #include "units/site.h"
 #include "units/verb.h"
 
@@ -7,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LIVE_MS = 10000, LOOK_IO_MS = 3000, OUTPUT_BYTES = 1 << 20 };
+enum { LIVE_MS = 10000, GREET_MS = 500, LOOK_IO_MS = 3000, OUTPUT_BYTES = 1 << 20 };
 
 static void first_record(const topology_cell *cell, control_record *r)
 {
@@ -71,7 +72,7 @@ static int init(void)
 
 typedef struct {
 	err_t error; /* of asking the member */
-	verb_member says;
+	role_view says;
 } member_view;
 
 typedef struct {
@@ -86,9 +87,9 @@ static void look_at_member(const topology_member *m, member_view *v)
 {
 	db_t *db = NULL;
 
-	v->error = verb_db(m, "", LOOK_IO_MS, &db);
+	v->error = role_open(m, GREET_MS, LOOK_IO_MS, &db);
 	if (v->error == ERR_OK)
-		v->error = verb_member_read(db, &v->says);
+		v->error = role_read(db, &v->says);
 	db_close(&db);
 }
 
@@ -97,7 +98,7 @@ static void look_at_cell(const topology_cell *cell, cell_view *v)
 	*v = (cell_view){.cell = cell};
 	v->error = control_get(verb_control(), cell->name, &v->record);
 	for (unsigned i = 0; i < cell->member_count; i++) {
-		const verb_member *says = &v->member[i].says;
+		const role_view *says = &v->member[i].says;
 
 		look_at_member(&cell->member[i], &v->member[i]);
 		if (v->error == ERR_OK && v->member[i].error == ERR_OK &&

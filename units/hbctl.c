@@ -24,6 +24,15 @@ static const struct {
 	{"cells", "status", cells_verb, "[--ready]",
 		"each cell's members; exit 6 when a control record cannot be read; --ready: exit 1 "
 		"unless every primary takes writes and a replica acknowledges them"},
+	{"cells", "failover", failover_verb,
+		"CELL --reason TEXT --confirm CELL [--to SITE] [--expect-epoch N] [--force] "
+		"[--accept-loss] [--dead SITE,…] [--undo] [--dry-run]",
+		"the primary is given up and the member that has most takes over; run again, it "
+		"finishes what was begun"},
+	{"cells", "readmit", readmit_verb, "CELL SITE --reason TEXT",
+		"a member that was given up, or is new, follows again and is counted on; run "
+		"again, "
+		"it finishes what was begun"},
 	{"member", "run", member_verb, "CELL SITE -- COMMAND…",
 		"ask the control record for the member's role and become its database server"},
 	{"schema", "apply", schema_verb, "[CELL…]", "apply the migrations that are missing"},
@@ -154,10 +163,12 @@ err_t verb_secret(const char *name, char *out, size_t bytes)
 
 err_t verb_db(const topology_member *m, const char *database, int64_t io_ms, db_t **out)
 {
-	db_target t = {.port = m->mysql_port,
-		.connect_ms = conf_i(verb_conf(), CONF_DB_CONNECT_MS),
+	const int64_t lock_wait_s = conf_i(verb_conf(), CONF_DB_LOCK_WAIT_S), io_s = io_ms / 1000;
+	db_target t = {.connect_ms = conf_i(verb_conf(), CONF_DB_CONNECT_MS),
 		.io_ms = io_ms,
-		.lock_wait_s = conf_i(verb_conf(), CONF_DB_LOCK_WAIT_S)};
+		.lock_wait_s = lock_wait_s < io_s ? lock_wait_s
+			       : io_s > 1         ? io_s - 1
+						  : 1};
 	err_t e = verb_secret("db.hb_ctl", t.password, sizeof(t.password));
 
 	if (e != ERR_OK)
@@ -165,6 +176,11 @@ err_t verb_db(const topology_member *m, const char *database, int64_t io_ms, db_
 	snprintf(t.host, sizeof(t.host), "%s", m->host);
 	snprintf(t.user, sizeof(t.user), "hb_ctl");
 	snprintf(t.database, sizeof(t.database), "%s", database);
+	t.port = m->mysql_extra_port;
+	e = t.port ? db_open(&t, out) : ERR_CELL_UNAVAILABLE;
+	if (e == ERR_OK)
+		return e;
+	t.port = m->mysql_port; /* the few of the extra port may be taken */
 	return db_open(&t, out);
 }
 

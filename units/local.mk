@@ -4,3 +4,6 @@ hbctl_SOURCES += units/orders.c
 hbctl_LDADD = $(DOMAIN_LIBS)
 EXTRA_DIST += units/local
 hbctl_SOURCES += units/subsidies.c
+hbctl_SOURCES += units/role.c units/role.h
+hbctl_SOURCES += units/args.c units/args.h units/choose.c units/choose.h units/journal.c units/journal.h units/move.c units/move.h units/probe.c units/probe.h
+hbctl_SOURCES += units/failover.c units/readmit.c

@@ -7,24 +7,23 @@
  * This process becomes the server, so that the supervisor watches the server itself; a child, the
  * settler, waits until it answers, gives it its role, and ends. It dies with the server. */
 #include "units/gtid.h"
+#include "units/role.h"
 #include "units/verb.h"
 
 #include "base/clk.h"
 #include "base/logger.h"
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
 	ASK_EVERY_MS = 300,
 	LOOK_EVERY_MS = 150,
+	GREET_MS = 1000,
 	LOOK_IO_MS = 3000,
 	SETTLE_IO_MS = 30000,
 	ARGS_MAX = 64
@@ -36,14 +35,6 @@ typedef struct {
 	control_record record;
 	bool primary;
 } post;
-
-static bool in_sync(const control_record *r, const char *site)
-{
-	for (unsigned i = 0; i < r->in_sync_count; i++)
-		if (!strcmp(r->in_sync[i], site))
-			return true;
-	return false;
-}
 
 /* Asks until the record answers: a guess here can lose acknowledged commits. */
 static void ask_role(post *p)
@@ -62,56 +53,27 @@ static void ask_role(post *p)
 	p->primary = !strcmp(p->record.primary, p->member->site);
 }
 
-static bool listens(const topology_member *m)
-{
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(m->mysql_port)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool yes = fd >= 0 && inet_pton(AF_INET, m->host, &to.sin_addr) == 1 &&
-		   connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0;
-
-	if (fd >= 0)
-		close(fd);
-	return yes;
-}
-
 /* Our own server, as soon as it answers. */
 static db_t *own_db(const post *p)
 {
 	db_t *db = NULL;
 
-	while (!listens(p->member) || verb_db(p->member, "", SETTLE_IO_MS, &db) != ERR_OK)
+	while (role_open(p->member, GREET_MS, SETTLE_IO_MS, &db) != ERR_OK)
 		clk_sleep_ms(LOOK_EVERY_MS);
 	return db;
 }
 
-err_t verb_member_read(db_t *db, verb_member *out)
-{
-	db_rows_t *rows = NULL;
-	err_t e = db_select(db, SQL_UNITS_MEMBER_STATE, DB_NONE, &rows);
-
-	if (e != ERR_OK)
-		return e;
-	BUG_ON(!db_rows_next(rows));
-	out->read_only = db_rows_i(rows, 0) != 0;
-	snprintf(out->binlog_pos, sizeof(out->binlog_pos), "%s", db_rows_s(rows, 1, NULL));
-	snprintf(out->slave_pos, sizeof(out->slave_pos), "%s", db_rows_s(rows, 2, NULL));
-	out->semi_sync_master = db_rows_i(rows, 3) != 0;
-	out->semi_sync_clients = db_rows_i(rows, 4);
-	db_rows_free(&rows);
-	return ERR_OK;
-}
-
 /* Whether this replica has applied exactly what the primary has. One that has more shows that two
  * servers have written: never a reason to go on. */
-static bool replica_has_all(const topology_member *m, const verb_member *primary)
+static bool replica_has_all(const topology_member *m, const role_view *primary)
 {
 	db_t *db = NULL;
-	verb_member replica;
+	role_view replica;
 	bool has = false;
 
-	if (!listens(m) || verb_db(m, "", LOOK_IO_MS, &db) != ERR_OK)
+	if (role_open(m, GREET_MS, LOOK_IO_MS, &db) != ERR_OK)
 		return false;
-	if (verb_member_read(db, &replica) == ERR_OK) {
+	if (role_read(db, &replica) == ERR_OK) {
 		has = gtid_covers(replica.slave_pos, primary->binlog_pos);
 		if (has && !gtid_covers(primary->binlog_pos, replica.slave_pos)) {
 			LOG(ERROR, "member.replica_ahead", {"site", LOG_S(m->site)},
@@ -124,97 +86,184 @@ static bool replica_has_all(const topology_member *m, const verb_member *primary
 	return has;
 }
 
-static bool some_replica_has_all(const post *p, const verb_member *primary)
+static bool some_replica_has_all(const post *p, const role_view *primary)
 {
 	for (unsigned i = 0; i < p->cell->member_count; i++) {
 		const topology_member *m = &p->cell->member[i];
 
-		if (m != p->member && in_sync(&p->record, m->site) && replica_has_all(m, primary))
+		if (m != p->member && control_in_sync(&p->record, m->site) &&
+			replica_has_all(m, primary))
 			return true;
 	}
 	return false;
 }
 
+static void read_record(post *p)
+{
+	while (control_get(verb_control(), p->cell->name, &p->record) != ERR_OK)
+		clk_sleep_ms(ASK_EVERY_MS);
+}
+
 /* A failover may have happened while we waited. The server that then is not the primary's is ended
  * at once; started again, it asks for its role. */
-static void still_primary_or_end(const post *p)
+static void still_primary_or_end(const post *p, uint64_t epoch)
 {
-	control_record now;
-
-	while (control_get(verb_control(), p->cell->name, &now) != ERR_OK)
-		clk_sleep_ms(ASK_EVERY_MS);
-	if (now.epoch == p->record.epoch && !strcmp(now.primary, p->member->site))
+	if (p->record.epoch == epoch && !strcmp(p->record.primary, p->member->site))
 		return;
-	LOG(ERROR, "member.deposed", {"primary", LOG_S(now.primary)}, {"epoch", LOG_U(now.epoch)});
+	LOG(ERROR, "member.deposed", {"primary", LOG_S(p->record.primary)},
+		{"epoch", LOG_U(p->record.epoch)});
 	kill(getppid(), SIGKILL);
 	exit(VERB_REFUSED);
 }
 
-static err_t settle_primary(const post *p, db_t *db)
+/* With the lock held and the record just read. One that was named and died before it took over still
+ * has the configuration of its following, but nothing that it had not applied (units/move.c). While a change is under way that gives us up, nobody
+ * makes us writable. Without protection the record itself says that no copy is waited for. */
+static err_t open_if_ready(const post *p, db_t *db, bool *done)
 {
-	verb_member self;
-	err_t e = db_exec(db, SQL_UNITS_SEMI_SYNC_MASTER_ON, DB_NONE, NULL);
+	const bool alone = p->record.protection == CONTROL_UNPROTECTED;
+	role_view self;
+	err_t e;
 
-	while (e == ERR_OK) {
-		bool ready;
+	if (p->record.change == CONTROL_FAILING || p->record.change == CONTROL_SWITCHING)
+		return ERR_OK;
+	e = role_read(db, &self);
+	if (e == ERR_OK && (self.follows || self.semi_sync_master == alone))
+		e = role_take_over(db, !alone);
+	if (e == ERR_OK)
+		e = role_read(db, &self);
+	if (e != ERR_OK ||
+		!(alone || (self.semi_sync_clients > 0 && some_replica_has_all(p, &self))))
+		return e;
+	if (p->record.epoch > 1) /* the first epoch is written with the first tables */
+		e = role_write_epoch(db, p->record.epoch);
+	if (e == ERR_OK)
+		e = role_writable(db);
+	*done = e == ERR_OK;
+	return e;
+}
 
-		e = verb_member_read(db, &self);
-		ready = e == ERR_OK && self.semi_sync_clients > 0 && some_replica_has_all(p, &self);
-		still_primary_or_end(p);
-		if (ready)
-			return db_exec(db, SQL_UNITS_WRITABLE, DB_NONE, NULL);
-		clk_sleep_ms(LOOK_EVERY_MS);
+static err_t settle_primary(post *p, db_t *db)
+{
+	const uint64_t epoch = p->record.epoch;
+	bool done = false;
+	err_t e = ERR_OK;
+
+	while (e == ERR_OK && !done) {
+		e = role_lock(db);
+		if (e != ERR_OK)
+			break;
+		read_record(p);
+		still_primary_or_end(p, epoch);
+		e = open_if_ready(p, db, &done);
+		if (e == ERR_OK)
+			e = role_unlock(db);
+		if (!done)
+			clk_sleep_ms(LOOK_EVERY_MS);
 	}
 	return e;
 }
 
-/* CHANGE MASTER takes no parameters; what goes into its text is checked to need no quoting. */
-static bool plain(const char *s)
+static bool position_of(const topology_member *m, char out[ROLE_POSITION_BYTES])
 {
-	return *s &&
-	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") ==
-		       strlen(s);
+	db_t *db = NULL;
+	role_view view;
+	bool known =
+		role_open(m, GREET_MS, LOOK_IO_MS, &db) == ERR_OK && role_read(db, &view) == ERR_OK;
+
+	if (known)
+		snprintf(out, ROLE_POSITION_BYTES, "%s", view.binlog_pos);
+	db_close(&db);
+	return known;
 }
 
-static err_t change_master(db_t *db, const topology_member *primary)
+static bool record_changed(const post *p)
 {
-	char sql[512], password[80];
-	err_t e = verb_secret("db.hb_repl", password, sizeof(password));
-	int n;
+	control_record now;
+
+	return control_get(verb_control(), p->cell->name, &now) == ERR_OK &&
+	       now.revision != p->record.revision;
+}
+
+/* Waits until we have received all that the primary had after we were started: what we acknowledged
+ * before may be gone with our relay log, so until then we do not count (units/choose.h). False when
+ * the record has changed, or our own server is lost. */
+static bool catch_up(const post *p, const topology_member *primary, db_t *own)
+{
+	char goal[ROLE_POSITION_BYTES];
+	bool known = false;
+	role_view self;
+
+	while (!record_changed(p)) {
+		if (role_read(own, &self) != ERR_OK)
+			return false;
+		known = known || position_of(primary, goal);
+		if (known && gtid_covers(self.received, goal))
+			return true;
+		clk_sleep_ms(LOOK_EVERY_MS);
+	}
+	return false;
+}
+
+/* Under the lock, by the record as it is then. NULL: there is nobody to follow now. */
+static err_t follow_as_recorded(post *p, db_t *db, const topology_member **primary)
+{
+	err_t e = role_lock(db);
+
+	*primary = NULL;
+	if (e != ERR_OK)
+		return e;
+	read_record(p);
+	if (p->record.change != CONTROL_FAILING &&
+		strcmp(p->record.primary, p->member->site) != 0) {
+		*primary = topology_member_at(p->cell, p->record.primary);
+		e = *primary ? role_follow(db, *primary, false) : ERR_CONFIG_INVALID;
+	}
+	return e == ERR_OK ? role_unlock(db) : e;
+}
+
+/* *done only if the record is still the one by which it has caught up. */
+static err_t acknowledge_as_recorded(post *p, db_t *db, bool *done)
+{
+	const int64_t revision = p->record.revision;
+	err_t e = role_lock(db);
 
 	if (e != ERR_OK)
 		return e;
-	if (!plain(password) || !plain(primary->host))
-		return ERR_CONFIG_INVALID;
-	n = snprintf(sql, sizeof(sql),
-		"CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%u, MASTER_USER='hb_repl', "
-		"MASTER_PASSWORD='%s', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos, "
-		"MASTER_DEMOTE_TO_SLAVE=1",
-		primary->host, (unsigned)primary->mysql_port, password);
-	BUG_ON(n < 0 || (size_t)n >= sizeof(sql));
-	return db_script(db, sql, (size_t)n, NULL, NULL);
+	read_record(p);
+	*done = p->record.revision == revision;
+	if (*done)
+		e = role_acknowledge_prepare(db);
+	if (*done && e == ERR_OK)
+		e = role_acknowledge_go(db);
+	return e == ERR_OK ? role_unlock(db) : e;
 }
 
 /* A member that the record does not count as in sync follows without acknowledging: it must be
- * readmitted first. */
-static err_t settle_replica(const post *p, db_t *db)
+ * readmitted first. While a failover is under way nobody follows anybody: a replica that came back to
+ * the old primary now could acknowledge what the chosen one will never have. When the record has come
+ * to name us as primary, hbctl does the rest: this server was chosen as it ran. */
+static err_t settle_replica(post *p, db_t *db)
 {
-	const topology_member *primary = topology_member_at(p->cell, p->record.primary);
-	err_t e;
+	const topology_member *primary;
+	bool done = false;
+	err_t e = ERR_OK;
 
-	if (!primary)
-		return ERR_CONFIG_INVALID;
-	e = db_exec(db, SQL_UNITS_SLAVE_STOP, DB_NONE, NULL);
-	if (e == ERR_OK)
-		e = change_master(db, primary);
-	if (e == ERR_OK && in_sync(&p->record, p->member->site))
-		e = db_exec(db, SQL_UNITS_SEMI_SYNC_SLAVE_ON, DB_NONE, NULL);
-	if (e == ERR_OK)
-		e = db_exec(db, SQL_UNITS_SLAVE_START, DB_NONE, NULL);
+	while (e == ERR_OK && !done) {
+		e = follow_as_recorded(p, db, &primary);
+		if (e != ERR_OK || !strcmp(p->record.primary, p->member->site))
+			break;
+		if (primary && !control_in_sync(&p->record, p->member->site))
+			break;
+		if (primary && catch_up(p, primary, db))
+			e = acknowledge_as_recorded(p, db, &done);
+		else
+			clk_sleep_ms(LOOK_EVERY_MS);
+	}
 	return e;
 }
 
-static _Noreturn void settle(const post *p)
+static _Noreturn void settle(post *p)
 {
 	err_t e;
 
@@ -235,7 +284,7 @@ static _Noreturn void settle(const post *p)
 }
 
 /* Nobody reaps the settler in the server, so the kernel must. */
-static err_t start_settler(const post *p)
+static err_t start_settler(post *p)
 {
 	pid_t server = getpid(), child;
 
@@ -250,7 +299,8 @@ static err_t start_settler(const post *p)
 	settle(p);
 }
 
-static const char *const primary_args[] = {"--init-rpl-role=MASTER", "--read-only=1", NULL};
+static const char *const primary_args[] = {
+	"--init-rpl-role=MASTER", "--read-only=1", "--skip-slave-start", NULL};
 static const char *const replica_args[] = {
 	"--init-rpl-role=SLAVE", "--read-only=1", "--skip-slave-start", NULL};
 

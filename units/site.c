@@ -54,24 +54,31 @@ void site_begin(
 	out->pid = spawn(argv);
 }
 
-bool site_end(site_job *j, int64_t timeout_ms)
+bool site_ended(const site_job *j, int64_t timeout_ms)
 {
 	int fd = j->pid ? (int)syscall(SYS_pidfd_open, j->pid, 0) : -1;
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	int64_t left_ms = j->began_ms + timeout_ms - clk_mono_ms();
+	bool ended = fd < 0 || poll(&p, 1, left_ms > 0 ? (int)left_ms : 0) != 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ended;
+}
+
+bool site_end(site_job *j, int64_t timeout_ms)
+{
 	int status = 0;
 
 	if (!j->pid)
 		return false;
-	if (fd >= 0 && poll(&p, 1, left_ms > 0 ? (int)left_ms : 0) == 0) {
+	if (!site_ended(j, timeout_ms)) {
 		fprintf(stderr, "hbctl: the command of site %s has not ended within %lld ms\n",
 			j->site->name, (long long)timeout_ms);
 		kill(-j->pid, SIGKILL);
 	}
 	while (waitpid(j->pid, &status, 0) < 0 && errno == EINTR)
 		;
-	if (fd >= 0)
-		close(fd);
 	j->pid = 0;
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }

@@ -20,6 +20,8 @@ enum { SITE_ARGS_MAX = 6 };
  * output goes to stderr. An empty prefix begins nothing. */
 void site_begin(
 	const topology_site *site, const char *prefix, const char *const *args, site_job *out);
+/* Whether it has ended, waiting at most until timeout_ms after its beginning. */
+bool site_ended(const site_job *j, int64_t timeout_ms);
 /* Waits until it has ended, at most until timeout_ms after its beginning, when it is killed. True only
  * when it ended with 0. */
 bool site_end(site_job *j, int64_t timeout_ms) MUST_CHECK;

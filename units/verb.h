@@ -28,6 +28,8 @@ int orders_verb(int argc, char **argv);
 int states_verb(int argc, char **argv);
 int schema_verb(int argc, char **argv);
 int cells_verb(int argc, char **argv);
+int failover_verb(int argc, char **argv);
+int readmit_verb(int argc, char **argv);
 int member_verb(int argc, char **argv);
 int nginx_verb(int argc, char **argv);
 int subsidies_verb(int argc, char **argv);
@@ -48,16 +50,9 @@ const char *verb_share(void);
 const char *verb_state(void);
 /* The first line of the file `name` in paths.secrets, without its end. */
 err_t verb_secret(const char *name, char *out, size_t bytes) MUST_CHECK;
-/* An admin's connection (user hb_ctl) to a member; database "" for none; io_ms for one answer. */
+/* An admin's connection (user hb_ctl) to a member, through its extra port while that answers;
+ * database "" for none; io_ms for one answer. */
 err_t verb_db(const topology_member *m, const char *database, int64_t io_ms, db_t **out) MUST_CHECK;
-/* What a member says of itself. */
-typedef struct {
-	bool read_only, semi_sync_master;
-	int64_t semi_sync_clients;
-	char binlog_pos[256], slave_pos[256]; /* GTID positions, see gtid.h */
-} verb_member;
-err_t verb_member_read(db_t *db, verb_member *out) MUST_CHECK;
-
 /* Writes beside, syncs and renames: readers see the old file or the new one. */
 err_t verb_write_file(const char *path, const char *data, size_t n) MUST_CHECK;
 

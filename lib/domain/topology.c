@@ -10,7 +10,7 @@
 
 enum {
 	TOPOLOGY_PORTS_MAX =
-		TOPOLOGY_CELLS_MAX * TOPOLOGY_MEMBERS_MAX * (2 + 2 * TOPOLOGY_PROGRAMS_MAX) + 5,
+		TOPOLOGY_CELLS_MAX * TOPOLOGY_MEMBERS_MAX * (3 + 3 * TOPOLOGY_PROGRAMS_MAX) + 5,
 };
 
 typedef struct {
@@ -91,6 +91,7 @@ static const topology_field topology_member_fields[] = {
 	TOPOLOGY_F_TEXT("site", topology_member, site),
 	TOPOLOGY_F_TEXT("host", topology_member, host),
 	TOPOLOGY_F_PORT("mysql_port", true, topology_member, mysql_port),
+	TOPOLOGY_F_PORT("mysql_extra_port", false, topology_member, mysql_extra_port),
 	TOPOLOGY_F_PORT("memcached_port", false, topology_member, memcached_port),
 	TOPOLOGY_F_OTHER("core_ports", false),
 	TOPOLOGY_F_OTHER("query_ports", false),
@@ -228,6 +229,8 @@ static err_t topology_read_member(topology_reader *rd, topology_cell *c, const c
 		return cfg_fail(
 			rd->why, rd->path, s, "cell %s has two members at %s", c->name, m->site);
 	e = topology_use_port(rd, m->host, m->mysql_port);
+	if (!e)
+		e = topology_use_port(rd, m->host, m->mysql_extra_port);
 	if (!e)
 		e = topology_use_port(rd, m->host, m->memcached_port);
 	if (!e)

@@ -28,6 +28,7 @@ typedef struct {
 	char site[16];
 	char host[64];
 	uint16_t mysql_port, memcached_port;
+	uint16_t mysql_extra_port; /* hbctl's way in when the other is full; 0: none */
 	uint16_t core_port[TOPOLOGY_PROGRAMS_MAX], query_port[TOPOLOGY_PROGRAMS_MAX],
 		rain_port[TOPOLOGY_PROGRAMS_MAX];
 	unsigned core_count, query_count, rain_count;

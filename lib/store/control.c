@@ -44,6 +44,22 @@ static const struct {
 	const char *name;
 } protections[] = {{CONTROL_PROTECTED, "protected"}, {CONTROL_UNPROTECTED, "unprotected"}};
 
+static const char *const changes[] = {
+	[CONTROL_STEADY] = "",
+	[CONTROL_SWITCHING] = "switching",
+	[CONTROL_FAILING] = "failing",
+	[CONTROL_MOVING] = "moving",
+};
+enum { CHANGES = sizeof changes / sizeof *changes };
+
+bool control_in_sync(const control_record *r, const char *site)
+{
+	for (unsigned i = 0; i < r->in_sync_count; i++)
+		if (!strcmp(r->in_sync[i], site))
+			return true;
+	return false;
+}
+
 static void curl_start(void)
 {
 	BUG_ON(curl_global_init(CURL_GLOBAL_DEFAULT) != 0);
@@ -180,13 +196,19 @@ static bool copy_site(const char *from, char out[16])
 
 static bool read_fields(json_t *value, control_record *r)
 {
-	const char *primary, *protection;
+	const char *primary, *protection, *change = "";
+	unsigned under_way = 0;
 	json_t *sites;
 	json_int_t epoch;
 
-	if (json_unpack(value, "{s:I, s:s, s:o, s:s !}", "epoch", &epoch, "primary", &primary,
-		    "in_sync", &sites, "protection", &protection) != 0)
+	if (json_unpack(value, "{s:I, s:s, s:o, s:s, s?:s !}", "epoch", &epoch, "primary", &primary,
+		    "in_sync", &sites, "protection", &protection, "change", &change) != 0)
 		return false;
+	while (under_way < CHANGES && strcmp(change, changes[under_way]) != 0)
+		under_way++;
+	if (under_way == CHANGES)
+		return false;
+	r->change = (control_change)under_way;
 	if (epoch < 1 || !copy_site(primary, r->primary) || !json_is_array(sites) ||
 		json_array_size(sites) > CONTROL_MEMBERS_MAX)
 		return false;
@@ -272,13 +294,15 @@ static void value_base64(const control_record *r, char out[BASE64_BYTES])
 		if (protections[i].value == r->protection)
 			protection = protections[i].name;
 	}
-	BUG_ON(!protection || r->epoch == 0 || !r->primary[0] ||
+	BUG_ON(!protection || r->epoch == 0 || !r->primary[0] || (unsigned)r->change >= CHANGES ||
 		r->in_sync_count > CONTROL_MEMBERS_MAX);
 	for (unsigned i = 0; i < r->in_sync_count; i++)
 		json_array_append_new(sites, json_string(r->in_sync[i]));
 	json_t *value = json_pack("{s:I, s:s, s:o, s:s}", "epoch", (json_int_t)r->epoch, "primary",
 		r->primary, "in_sync", sites, "protection", protection);
 	BUG_ON(!value);
+	if (r->change != CONTROL_STEADY)
+		json_object_set_new(value, "change", json_string(changes[r->change]));
 	char *text = json_dumps(value, JSON_COMPACT);
 	BUG_ON(!text || strlen(text) > VALUE_MAX_BYTES);
 	sodium_bin2base64(out, BASE64_BYTES, (const unsigned char *)text, strlen(text),

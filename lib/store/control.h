@@ -1,6 +1,7 @@
 /* control: the control record of a cell in etcd (v3, JSON gateway), changed only by
  * compare-and-set. The value is {"epoch":7,"primary":"east","in_sync":["east","west"],"protection":
- * "protected"} under "<prefix>cells/<cell>". A control_t belongs to one thread. */
+ * "protected"} under "<prefix>cells/<cell>", and "change":"failing" while one is under way. A
+ * control_t belongs to one thread. */
 #ifndef HB_STORE_CONTROL_H
 #define HB_STORE_CONTROL_H
 
@@ -9,6 +10,13 @@
 
 enum { CONTROL_MEMBERS_MAX = 8 };
 typedef enum { CONTROL_PROTECTED = 1, CONTROL_UNPROTECTED = 2 } control_protection;
+/* A change of the primary that is under way; whoever runs hbctl next finishes it. */
+typedef enum {
+	CONTROL_STEADY,
+	CONTROL_SWITCHING, /* the primary hands over: it is not made writable */
+	CONTROL_FAILING, /* the primary is given up: nobody may follow it anew, or acknowledge it */
+	CONTROL_MOVING, /* `primary` is the new one; it may not be writable, or known everywhere, yet */
+} control_change;
 
 typedef struct {
 	uint64_t epoch;
@@ -16,8 +24,11 @@ typedef struct {
 	char in_sync[CONTROL_MEMBERS_MAX][16]; /* sites whose member may have acknowledged */
 	unsigned in_sync_count;
 	control_protection protection;
+	control_change change;
 	int64_t revision; /* of etcd when read; 0: does not exist */
 } control_record;
+
+bool control_in_sync(const control_record *r, const char *site);
 
 typedef struct control control_t;
 

@@ -2,19 +2,55 @@
 
 -- name: units_member_state
 SELECT @@GLOBAL.read_only, @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos, @@GLOBAL.rpl_semi_sync_master_enabled,
-(SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'RPL_SEMI_SYNC_MASTER_CLIENTS');
+(SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'RPL_SEMI_SYNC_MASTER_CLIENTS'),
+@@GLOBAL.rpl_semi_sync_slave_enabled;
+
+-- name: units_slave_status
+SHOW SLAVE STATUS;
+
+-- One at a time changes the role of a server. Longer than the longest step of whoever has it would wait.
+-- name: units_role_lock
+SELECT GET_LOCK('hongbao.role', 3);
+
+-- name: units_role_unlock
+SELECT RELEASE_LOCK('hongbao.role');
 
 -- name: units_semi_sync_master_on
 SET GLOBAL rpl_semi_sync_master_enabled = ON;
 
+-- name: units_semi_sync_master_off
+SET GLOBAL rpl_semi_sync_master_enabled = OFF;
+
 -- name: units_semi_sync_slave_on
 SET GLOBAL rpl_semi_sync_slave_enabled = ON;
+
+-- name: units_semi_sync_slave_off
+SET GLOBAL rpl_semi_sync_slave_enabled = OFF;
+
+-- name: units_semi_sync_kill_wait
+SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout = 1;
 
 -- name: units_slave_start
 START SLAVE;
 
 -- name: units_slave_stop
 STOP SLAVE;
+
+-- name: units_slave_reset
+RESET SLAVE ALL;
+
+-- name: units_receive_stop
+STOP SLAVE IO_THREAD;
+
+-- name: units_receive_start
+START SLAVE IO_THREAD;
+
+-- name: units_read_only
+SET GLOBAL read_only = ON;
+
+-- Commits that wait for an acknowledgement hold it up: it gives up, and nothing has changed.
+-- name: units_read_only_bound
+SET SESSION lock_wait_timeout = 2;
 
 -- name: units_writable
 SET GLOBAL read_only = OFF;
@@ -44,3 +80,9 @@ INSERT INTO cell_epoch (one, cell, epoch) SELECT 1, ?, ? FROM DUAL WHERE NOT EXI
 
 -- name: units_epoch
 SELECT cell, epoch FROM cell_epoch WHERE one = 1;
+
+-- name: units_epoch_number
+SELECT epoch FROM cell_epoch WHERE one = 1;
+
+-- name: units_epoch_raise
+UPDATE cell_epoch SET epoch = ? WHERE one = 1 AND epoch < ?;

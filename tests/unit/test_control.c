@@ -79,9 +79,13 @@ static void a_change_needs_the_latest_revision(void **state)
 	a.in_sync_count = 0;
 	memset(a.in_sync, 0, sizeof a.in_sync);
 	a.protection = CONTROL_UNPROTECTED;
+	a.change = CONTROL_MOVING;
 	assert_int_equal(control_put(c, "A", &a), ERR_OK);
 	assert_true(a.revision > b.revision);
 	assert_int_equal(control_put(c, "A", &b), ERR_CONTROL_CONFLICT);
+	assert_int_equal(control_get(c, "A", &r), ERR_OK);
+	assert_memory_equal(&r, &a, sizeof r);
+	a.change = CONTROL_STEADY;
 	a.epoch = UINT32_MAX;
 	assert_int_equal(control_put(c, "A", &a), ERR_OK); /* its own new revision */
 	assert_int_equal(control_get(c, "A", &r), ERR_OK);

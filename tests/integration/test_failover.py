@@ -1,0 +1,120 @@
+"""One member of a cell is lost, and another takes over: nothing acknowledged is lost, nothing refused took effect, and whatever is
+interrupted is finished by the same command. Each test leaves the cells as it found them."""
+import signal
+import time
+
+import cells
+import hb
+import pytest
+
+STEPS = ('begun', 'stopped', 'chosen', 'applied', 'recorded', 'promoted', 'followed', 'epoch', 'writable', 'live', 'nginx', 'probed', 'done')
+
+
+@pytest.fixture(autouse=True)
+def home(stack):
+    yield
+    for service in (stack.folder / 'sv').glob('A-db-*'):
+        stack.sv('up', service.name)
+    cells.whole(stack, 'A')
+    cells.whole(stack, 'B')
+
+
+def elsewhere(stack, cell, packet, uid):
+    """A claim in the other cell goes through at once."""
+    answer = stack.claim(uid, packet)
+    assert answer.status == 200, answer
+
+
+def test_a_killed_primary_under_load(stack):
+    other = stack.open_packet(1501, 1000, 10)
+    with cells.Load(stack, [1001, 1002]) as load:
+        stack.wait(lambda: len(load.told) > 10, 'claims go on')
+        stack.kill('A-db-east')
+        began = time.monotonic()
+        done = cells.failover(stack, 'A')
+        assert done.returncode == 0, done.stdout
+        elsewhere(stack, 'B', other, 1502)
+        stack.wait(lambda: load.times[-1] > began + 0.001 and len(load.times) > 30, 'claims go on at the new primary')
+    print(done.stdout)
+    print(f'first claim {min(t for t in load.times if t > began) - began:.2f} s after the command')
+    load.check()
+    assert {code for _, _, code in load.refused} <= {'CELL_UNAVAILABLE', 'OUTCOME_UNKNOWN', 'PACKET_BUSY'}
+    now = cells.record(stack, 'A')
+    assert now['epoch'] > 1 and now['primary'] != 'east' and 'east' not in now['in_sync']
+    back = cells.readmit(stack, 'A', 'east')
+    assert back.returncode == 0, back.stdout
+    assert 'east' in cells.record(stack, 'A')['in_sync']
+    load.check()
+
+
+def test_hbctl_killed_behind_each_step_is_finished_by_the_same_command(stack):
+    with cells.Load(stack, range(1001, 1011), users=3, per_packet=200, pace=0.25) as load:
+        for step in STEPS:
+            before = cells.record(stack, 'A')
+            first = cells.failover(stack, 'A', '--force', '--expect-epoch', before['epoch'], env={'HB_CTL_DIE_AFTER': step})
+            assert first.returncode == -signal.SIGKILL, (step, first.stdout)
+            again = cells.failover(stack, 'A', '--force', '--expect-epoch', before['epoch'])
+            assert again.returncode == 0, (step, first.stdout, again.stdout)
+            now = cells.record(stack, 'A')
+            assert now['epoch'] == before['epoch'] + 1 and now['primary'] != before['primary'] and 'change' not in now, (step, now)
+            told = len(load.told)
+            stack.wait(lambda: len(load.told) > told, f'claims go on after {step}')
+            back = cells.readmit(stack, 'A', before['primary'])
+            assert back.returncode == 0, (step, back.stdout)
+    load.check()
+
+
+def test_a_member_out_of_reach_stops_a_failover_before_it_begins(stack):
+    before = cells.record(stack, 'A')
+    stack.kill('A-db-west', signal.SIGSTOP)
+    east = stack.kill('A-db-east', signal.SIGSTOP)
+    try:
+        refused = cells.failover(stack, 'A')
+        assert refused.returncode == 3, refused.stdout
+        assert cells.record(stack, 'A') == before
+    finally:
+        stack.kill('A-db-west', signal.SIGCONT)
+    done = cells.failover(stack, 'A')
+    assert done.returncode == 0, done.stdout
+    assert stack.pid('A-db-east') != east, 'the old primary was killed, not only left behind'
+
+
+def test_nothing_is_given_up_that_works(stack):
+    before = cells.record(stack, 'A')
+    for more, code in (((), 3), (('--force', '--expect-epoch', before['epoch'] + 5), 3), (('--force', '--dry-run'), 0), (('--to', 'nowhere'), 2)):
+        done = cells.failover(stack, 'A', *more)
+        assert done.returncode == code, (more, done.stdout)
+    assert cells.hbctl(stack, 'cells', 'failover', 'A', '--reason', 'x', '--confirm', 'B').returncode == 2
+    assert cells.record(stack, 'A') == before
+
+
+def test_a_failover_that_has_begun_can_be_undone(stack):
+    before = cells.record(stack, 'A')
+    first = cells.failover(stack, 'A', '--force', env={'HB_CTL_DIE_AFTER': 'stopped'})
+    assert first.returncode == -signal.SIGKILL
+    assert cells.record(stack, 'A')['change'] == 'failing'
+    undone = cells.failover(stack, 'A', '--undo')
+    assert undone.returncode == 0, undone.stdout
+    stack.wait(lambda: cells.status(stack, 'A')['ready'], 'the old primary is back', seconds=60)
+    now = cells.record(stack, 'A')
+    assert (now['primary'], now['epoch']) == (before['primary'], before['epoch'])
+    packet = stack.open_packet(1001, 1000, 3)
+    assert stack.claim_until(1002, packet).json['outcome'] == 'claimed'
+
+
+def test_a_replica_started_during_a_failover_does_not_come_back_to_the_old_primary(stack):
+    """Its relay log is gone with its start, and what it would receive now, the chosen one might never have."""
+    first = cells.failover(stack, 'A', '--force', '--to', 'west', env={'HB_CTL_DIE_AFTER': 'begun'})
+    assert first.returncode == -signal.SIGKILL
+    old = stack.kill('A-db-north')
+    stack.wait(lambda: stack.pid('A-db-north') not in (None, old) and hb.listens(stack.member('A', 'north')['mysql_port']), 'north runs again')
+    for _ in range(10):
+        with stack.db('A', 'north') as db, db.cursor() as cursor:
+            cursor.execute('SHOW SLAVE STATUS')
+            assert cursor.fetchone()[10] == 'No', 'it must not receive'
+        time.sleep(0.1)
+    refused = cells.failover(stack, 'A', '--force', '--to', 'west')
+    assert refused.returncode == 4, refused.stdout
+    done = cells.failover(stack, 'A', '--force', '--to', 'west', '--accept-loss')
+    assert done.returncode == 0, done.stdout
+    stack.wait(lambda: cells.status(stack, 'A')['ready'], 'north follows west', seconds=60)

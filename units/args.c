@@ -1,0 +1,30 @@
+#include "units/args.h"
+
+#include "base/err.h"
+#include <getopt.h>
+#include <stddef.h>
+
+enum { ARGS_ROWS_MAX = 16 };
+
+int args_take(int argc, char **argv, const args_row *rows, unsigned n)
+{
+	struct option options[ARGS_ROWS_MAX + 1] = {0};
+	int got;
+
+	BUG_ON(n > ARGS_ROWS_MAX);
+	for (unsigned i = 0; i < n; i++)
+		options[i] = (struct option){
+			rows[i].name, rows[i].text ? required_argument : no_argument, NULL, (int)i};
+	optind = 0;
+	while ((got = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (got == '?')
+			return -1;
+		if (rows[got].text)
+			*rows[got].text = optarg;
+		else
+			*rows[got].flag = true;
+	}
+	for (int i = optind; i < argc; i++)
+		argv[1 + i - optind] = argv[i];
+	return argc - optind;
+}

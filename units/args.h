@@ -1,0 +1,16 @@
+/* args: a verb's options as rows; `--name VALUE` or `--name`. What is left are its words. */
+#ifndef HB_UNITS_ARGS_H
+#define HB_UNITS_ARGS_H
+
+#include <stdbool.h>
+
+typedef struct {
+	const char *name;
+	const char **text; /* takes a value; NULL: it does not, and sets `flag` */
+	bool *flag;
+} args_row;
+
+/* argv[0] is the verb. Moves the words to argv[1…] and returns how many; -1: something is wrong. */
+int args_take(int argc, char **argv, const args_row *rows, unsigned n);
+
+#endif

@@ -1,0 +1,291 @@
+/* hbctl cells readmit: a member that was given up, or was rebuilt, becomes one that is counted on. It is
+ * killed and started again unless it follows already, so that it cuts off what nobody was told
+ * (hbctl member run); it follows without acknowledging until it has caught up; and it acknowledges only
+ * after the record counts it, for what only it acknowledged must be looked for there. */
+#include "units/args.h"
+#include "units/audit.h"
+#include "units/gtid.h"
+#include "units/move.h"
+#include "units/site.h"
+
+#include "base/clk.h"
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	SITE_MS = 15000,
+	FOLLOW_MS = 60000,
+	CATCH_UP_MS = 600000,
+	SAY_MS = 2000,
+	LOOK_EVERY_MS = 50,
+	DIVERGED = 1236, /* the primary has no such position */
+};
+
+static const char USAGE[] = "cells readmit CELL SITE --reason TEXT";
+
+typedef struct {
+	move_t m;
+	const char *reason;
+	move_member *it;
+} readmit;
+
+static bool follows_well(readmit *r)
+{
+	const role_view *v = &r->it->view;
+
+	return move_reach(r->it, MOVE_GREET_MS) == ERR_OK && v->read_only && v->applying &&
+	       role_follows(v, move_primary(&r->m)->at);
+}
+
+static bool site_does(const readmit *r, const char *prefix, const char *const *args)
+{
+	const topology_site *site = topology_site_named(verb_topology(), r->it->at->site);
+	site_job job;
+
+	site_begin(site, prefix, args, &job);
+	return site_end(&job, SITE_MS);
+}
+
+/* Dead for certain, then told the truth, then started. */
+static int start_anew(readmit *r)
+{
+	const topology_site *site = topology_site_named(verb_topology(), r->it->at->site);
+	const char *const fence[] = {r->m.cell->name, NULL};
+	const char *const start[] = {"start", r->m.cell->name, NULL};
+	site_job live;
+
+	move_leave(r->it);
+	if (!site_does(r, site->fence, fence)) {
+		fprintf(stderr, "hbctl: %s cannot be fenced; nothing was changed\n", site->name);
+		return VERB_UNREACHABLE;
+	}
+	journal_step(r->m.journal, "fenced", "%s is dead", site->name);
+	site_begin_live(site, r->m.cell->name, &r->m.record, &live);
+	if (!site_end(&live, SITE_MS) || !site_does(r, site->run, start)) {
+		fprintf(stderr, "hbctl: %s cannot be started\n", site->name);
+		return VERB_PARTLY;
+	}
+	journal_step(r->m.journal, "started", "%s is told of epoch %llu and started", site->name,
+		(unsigned long long)r->m.record.epoch);
+	return VERB_DONE;
+}
+
+static int refused(const readmit *r)
+{
+	const char *cell = r->m.cell->name, *site = r->it->at->site;
+
+	if (r->it->view.receive_error == DIVERGED)
+		fprintf(stderr, "hbctl: %s has what %s has not: it cannot follow any more.\n", site,
+			r->m.record.primary);
+	else
+		fprintf(stderr, "hbctl: %s does not follow %s (errors %u, %u; see its log).\n",
+			site, r->m.record.primary, r->it->view.receive_error,
+			r->it->view.apply_error);
+	fprintf(stderr, "Next: hbctl cells replicate %s rebuild %s --reason TEXT --confirm %s\n",
+		cell, site, site);
+	return VERB_PARTLY;
+}
+
+static int wait_following(readmit *r)
+{
+	const int64_t end_ms = clk_mono_ms() + FOLLOW_MS;
+
+	for (;;) {
+		bool up = follows_well(r);
+
+		if (up && r->it->view.receiving)
+			break;
+		if ((up && r->it->view.receive_error == DIVERGED) || clk_mono_ms() > end_ms)
+			return r->it->db ? refused(r) : VERB_PARTLY;
+		clk_sleep_ms(LOOK_EVERY_MS);
+	}
+	journal_step(r->m.journal, "follows", "%s follows %s from %s", r->it->at->site,
+		r->m.record.primary, r->it->view.slave_pos);
+	return VERB_DONE;
+}
+
+/* Until it has applied what the primary had when it was last asked. It is asked before the primary, so
+ * that what it has beyond is no matter of time. */
+static int catch_up(readmit *r)
+{
+	const int64_t end_ms = clk_mono_ms() + CATCH_UP_MS;
+	move_member *p = move_primary(&r->m);
+	char goal[ROLE_POSITION_BYTES] = "";
+	int64_t said_ms = clk_mono_ms();
+	bool known = false;
+
+	for (;;) {
+		err_t e = move_reach(r->it, MOVE_GREET_MS);
+
+		if (e == ERR_OK && known && gtid_covers(r->it->view.slave_pos, goal))
+			break;
+		if (e == ERR_OK)
+			e = move_reach(p, MOVE_GREET_MS);
+		if (e == ERR_OK && !known)
+			known = snprintf(goal, sizeof(goal), "%s", p->view.binlog_pos) > 0;
+		if (e == ERR_OK && !gtid_covers(p->view.binlog_pos, r->it->view.slave_pos))
+			return refused(r);
+		if (clk_mono_ms() > end_ms || (e == ERR_OK && !r->it->view.applying))
+			return e == ERR_OK ? refused(r) : verb_fail(e, "catching up");
+		if (clk_mono_ms() - said_ms > SAY_MS) {
+			said_ms = clk_mono_ms();
+			journal_step(r->m.journal, "applying", "%s has applied %s of %s",
+				r->it->at->site, r->it->view.slave_pos, goal);
+		}
+		clk_sleep_ms(LOOK_EVERY_MS);
+	}
+	journal_step(r->m.journal, "caught-up", "%s has applied %s", r->it->at->site,
+		r->it->view.slave_pos);
+	return VERB_DONE;
+}
+
+/* An hbctl that was killed may have left it between the halves of count_it. */
+static err_t receive_again(readmit *r)
+{
+	err_t e = ERR_OK;
+
+	if (r->it->view.receiving)
+		return ERR_OK;
+	if (!control_in_sync(&r->m.record, r->it->at->site))
+		e = db_exec(r->it->db, SQL_UNITS_SEMI_SYNC_SLAVE_OFF, DB_NONE, NULL);
+	return e == ERR_OK ? role_acknowledge_go(r->it->db) : e;
+}
+
+/* Between the two halves it receives nothing, so it cannot acknowledge unrecorded; and if the record
+ * could not be changed it goes on without acknowledging. */
+static err_t count_it(readmit *r)
+{
+	control_record want = r->m.record;
+	err_t e = move_reach_locked(r->it, 2000);
+
+	/* One that is counted and was started again acknowledges by itself when it has caught up. */
+	if (e != ERR_OK || control_in_sync(&want, r->it->at->site))
+		return e == ERR_OK ? role_unlock(r->it->db) : e;
+	e = role_acknowledge_prepare(r->it->db);
+	if (e != ERR_OK)
+		return e;
+	control_record_add(&want, r->it->at->site);
+	e = move_record(&r->m, want);
+	if (e != ERR_OK) {
+		r->it->view.receiving = false;
+		if (receive_again(r) != ERR_OK)
+			fprintf(stderr, "hbctl: %s does not receive now\n", r->it->at->site);
+		return e;
+	}
+	journal_step(r->m.journal, "recorded", "%s is counted on", r->it->at->site);
+	e = role_acknowledge_go(r->it->db);
+	return e == ERR_OK ? role_unlock(r->it->db) : e;
+}
+
+/* What was written alone is nowhere else before the primary waits again and the member has all of it;
+ * only then the record may promise two copies. */
+static int protect(readmit *r)
+{
+	move_member *p = move_primary(&r->m);
+	control_record want = r->m.record;
+	err_t e;
+	int code;
+
+	if (r->m.record.protection == CONTROL_PROTECTED)
+		return VERB_DONE;
+	e = move_reach_locked(p, 2000);
+	if (e == ERR_OK)
+		e = db_exec(p->db, SQL_UNITS_SEMI_SYNC_MASTER_ON, DB_NONE, NULL);
+	if (e == ERR_OK)
+		e = role_unlock(p->db);
+	if (e != ERR_OK)
+		return verb_fail(e, "%s does not wait for acknowledgements", p->at->site);
+	code = catch_up(r);
+	if (code != VERB_DONE)
+		return code;
+	want.protection = CONTROL_PROTECTED;
+	e = move_record(&r->m, want);
+	if (e != ERR_OK)
+		return verb_fail(e, "the control record of cell %s", r->m.cell->name);
+	journal_step(r->m.journal, "protected", "cell %s has two copies again", r->m.cell->name);
+	return VERB_DONE;
+}
+
+static int acknowledged(readmit *r)
+{
+	const int64_t end_ms = clk_mono_ms() + FOLLOW_MS;
+
+	while (move_reach(r->it, MOVE_GREET_MS) != ERR_OK || !r->it->view.receiving ||
+		!r->it->view.acknowledges)
+		if (clk_mono_ms() > end_ms)
+			return refused(r);
+		else
+			clk_sleep_ms(LOOK_EVERY_MS);
+	journal_step(r->m.journal, "done", "%s follows %s and acknowledges", r->it->at->site,
+		r->m.record.primary);
+	return VERB_DONE;
+}
+
+static int bring_back(readmit *r)
+{
+	const bool up = follows_well(r);
+	int code = up ? VERB_DONE : start_anew(r);
+	err_t e = up ? receive_again(r) : ERR_OK;
+
+	if (e != ERR_OK)
+		return verb_fail(e, "%s does not receive", r->it->at->site);
+	if (code == VERB_DONE)
+		code = wait_following(r);
+	if (code == VERB_DONE)
+		code = catch_up(r);
+	if (code != VERB_DONE)
+		return code;
+	e = count_it(r);
+	if (e != ERR_OK)
+		return verb_fail(e, "counting on %s", r->it->at->site);
+	code = protect(r);
+	return code == VERB_DONE ? acknowledged(r) : code;
+}
+
+static int run(readmit *r)
+{
+	char what[200];
+	int code;
+
+	if (r->m.record.change != CONTROL_STEADY) {
+		fprintf(stderr, "hbctl: a change of cell %s is under way.\nNext: finish it first\n",
+			r->m.cell->name);
+		return VERB_REFUSED;
+	}
+	if (r->it == move_primary(&r->m)) {
+		fprintf(stderr, "hbctl: %s is the primary of cell %s\n", r->it->at->site,
+			r->m.cell->name);
+		return VERB_REFUSED;
+	}
+	if (journal_open(r->m.cell->name, "readmit", r->m.record.epoch, &r->m.journal) != ERR_OK)
+		return VERB_REFUSED;
+	snprintf(what, sizeof(what), "cell %s: %s, which was %scounted on", r->m.cell->name,
+		r->it->at->site, control_in_sync(&r->m.record, r->it->at->site) ? "" : "not ");
+	if (audit_begin("cells readmit", what, r->reason) != ERR_OK)
+		return VERB_FAILED;
+	code = bring_back(r);
+	snprintf(what, sizeof(what), "cell %s: %s is %scounted on", r->m.cell->name,
+		r->it->at->site, control_in_sync(&r->m.record, r->it->at->site) ? "" : "not ");
+	return audit_end("cells readmit", what, r->reason, code);
+}
+
+int readmit_verb(int argc, char **argv)
+{
+	readmit r = {0};
+	const args_row rows[] = {{"reason", &r.reason, NULL}};
+	int code;
+
+	if (args_take(argc, argv, rows, 1) != 2 || !r.reason)
+		return verb_usage(USAGE);
+	const topology_cell *cell = verb_cell(argv[1]);
+	if (!topology_member_at(cell, argv[2])) {
+		fprintf(stderr, "hbctl: cell %s has no member at \"%s\"\n", cell->name, argv[2]);
+		return VERB_USAGE;
+	}
+	code = move_start(&r.m, cell, "readmit", r.reason);
+	r.it = move_at(&r.m, argv[2]);
+	if (code == VERB_DONE)
+		code = run(&r);
+	move_end(&r.m);
+	return code;
+}

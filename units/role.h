@@ -1,0 +1,57 @@
+/* role: what a member of a cell is, and how it becomes something else; for `hbctl member run` and
+ * `hbctl cells`. Nothing here decides: the control record does, and whoever changes a member's role
+ * holds its lock (role_lock) from reading the record to the last statement, so that a member that is
+ * just starting and an operator's failover never act on the same record twice. */
+#ifndef HB_UNITS_ROLE_H
+#define HB_UNITS_ROLE_H
+
+#include "domain/topology.h"
+#include "store/db.h"
+
+enum { ROLE_POSITION_BYTES = 256 };
+
+typedef struct {
+	bool read_only, semi_sync_master;
+	int64_t semi_sync_clients;
+	/* Set once it has caught up after its last start: until then it may have lost, with its relay
+	 * log, what it had acknowledged before. */
+	bool acknowledges;
+	char binlog_pos[ROLE_POSITION_BYTES], slave_pos[ROLE_POSITION_BYTES]; /* see gtid.h */
+	/* Of a replica; all zero when it follows nobody. */
+	bool follows, receiving, applying;
+	char primary_host[64];
+	uint16_t primary_port;
+	unsigned receive_error, apply_error; /* the server's numbers, e.g. 1236 */
+	char received
+		[ROLE_POSITION_BYTES]; /* in its relay log; all of it may have been acknowledged */
+} role_view;
+
+/* Whether a database server sends its greeting in time: one that is stopped takes connections, too. */
+bool role_greets(const topology_member *m, int64_t timeout_ms);
+/* A connection of verb_db, only to a server that greets in time. */
+err_t role_open(const topology_member *m, int64_t greet_ms, int64_t io_ms, db_t **out) MUST_CHECK;
+err_t role_read(db_t *db, role_view *out) MUST_CHECK;
+bool role_follows(const role_view *v, const topology_member *primary);
+
+/* Ends with the connection, at the latest. ERR_DB_RETRY: somebody else has it. */
+err_t role_lock(db_t *db) MUST_CHECK;
+err_t role_unlock(db_t *db) MUST_CHECK;
+
+/* Bounded, also when the primary does not answer. What it received stays, and is applied. */
+err_t role_stop_receiving(db_t *db) MUST_CHECK;
+/* Makes it a replica of `primary`; what it had received and not applied is thrown away. */
+err_t role_follow(db_t *db, const topology_member *primary, bool acknowledge) MUST_CHECK;
+/* From a running replica to one that acknowledges, in two parts: between them it receives nothing, and
+ * the record is changed, so that it never acknowledges unrecorded. */
+err_t role_acknowledge_prepare(db_t *db) MUST_CHECK;
+err_t role_acknowledge_go(db_t *db) MUST_CHECK;
+/* Ends its following, for good; waiting for acknowledgements on or off. It stays read-only. */
+err_t role_take_over(db_t *db, bool waits_for_ack) MUST_CHECK;
+/* Writes the epoch, which waits for an acknowledgement of it and of all before it, and then lets
+ * everybody write. */
+err_t role_write_epoch(db_t *db, uint64_t epoch) MUST_CHECK;
+err_t role_writable(db_t *db) MUST_CHECK;
+/* The epoch in its database; 0: none yet. */
+err_t role_epoch(db_t *db, uint64_t *out) MUST_CHECK;
+
+#endif
