@@ -15,7 +15,7 @@
 
 static struct {
 	pthread_once_t once;
-	int fd;
+	int fd, reload_fd;
 	atomic_bool stopping, started;
 	life_fn on_stop;
 	void *ctx;
@@ -24,13 +24,20 @@ static struct {
 static void life_make_fd(void)
 {
 	life.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	BUG_ON(life.fd < 0);
+	life.reload_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	BUG_ON(life.fd < 0 || life.reload_fd < 0);
 }
 
 int life_stop_fd(void)
 {
 	pthread_once(&life.once, life_make_fd);
 	return life.fd;
+}
+
+int life_reload_fd(void)
+{
+	pthread_once(&life.once, life_make_fd);
+	return life.reload_fd;
 }
 
 bool life_stopping(void)
@@ -54,6 +61,7 @@ static bool life_mark(const char *why)
 
 static void *life_run(void *arg)
 {
+	const uint64_t one = 1;
 	bool told = false;
 	sigset_t set;
 	int sig;
@@ -68,6 +76,7 @@ static void *life_run(void *arg)
 			continue;
 		if (sig == SIGHUP) {
 			LOG0(INFO, "program.reload");
+			(void)!write(life.reload_fd, &one, sizeof(one));
 			continue;
 		}
 		life_mark(sig == SIGTERM ? "SIGTERM" : "SIGINT");

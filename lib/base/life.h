@@ -21,5 +21,7 @@ void life_stop(const char *why);
 bool life_wait_ms(int64_t ms);
 /* An fd that becomes readable when the program is told to stop (for poll); never read from it. */
 int life_stop_fd(void);
+/* An fd that becomes readable at SIGHUP, until somebody reads its 8 bytes. */
+int life_reload_fd(void);
 
 #endif

@@ -1,31 +1,22 @@
-/* The folder is watched, not the file, which is replaced by a rename. A look at it now and then makes
- * up for a folder that is replaced itself; and often, where the kernel has no watch left to give: a user
- * has 128 of them by default, and a cell's programs at three sites are many. */
+/* Looked at a few times a second, and at once when whoever wrote it sends SIGHUP. inotify would tell as
+ * soon, but a user has 128 instances of it by default, and a site more programs. */
 #include "domain/live.h"
 #include "base/life.h"
 #include "base/logger.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <unistd.h>
 
-enum {
-	LIVE_LOOK_MS = 1000,
-	LIVE_LOOK_UNWATCHED_MS = 100,
-	LIVE_ARGS = 64,
-	LIVE_ARGS_BYTES = 1 << 14
-};
+enum { LIVE_LOOK_MS = 400, LIVE_ARGS = 64, LIVE_ARGS_BYTES = 1 << 14 };
 
 static struct {
 	char path[256], as[LIVE_BYTES]; /* the file, and what it said */
-	int events;
 	atomic_bool changed;
 } live;
 
@@ -42,11 +33,12 @@ bool live_text(const char *path, char out[LIVE_BYTES])
 
 static void *live_run(void *ctx)
 {
-	char now[LIVE_BYTES], events[4096];
+	char now[LIVE_BYTES];
+	uint64_t told;
 
 	(void)ctx;
 	while (!life_stopping()) {
-		struct pollfd p[] = {{.fd = live.events, .events = POLLIN},
+		struct pollfd p[] = {{.fd = life_reload_fd(), .events = POLLIN},
 			{.fd = life_stop_fd(), .events = POLLIN}};
 
 		live_text(live.path, now);
@@ -55,29 +47,18 @@ static void *live_run(void *ctx)
 			life_stop("the go-live file has changed");
 			break;
 		}
-		(void)poll(p, 2, live.events < 0 ? LIVE_LOOK_UNWATCHED_MS : LIVE_LOOK_MS);
-		while (read(live.events, events, sizeof(events)) > 0)
-			;
+		(void)poll(p, 2, LIVE_LOOK_MS);
+		(void)!read(life_reload_fd(), &told, sizeof(told));
 	}
 	return NULL;
 }
 
 err_t live_watch(const char *path, const char *as)
 {
-	char folder[512];
 	pthread_t thread;
 
-	snprintf(folder, sizeof(folder), "%s", path);
 	snprintf(live.path, sizeof(live.path), "%s", path);
 	snprintf(live.as, sizeof(live.as), "%s", as);
-	live.events = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (live.events < 0) {
-		LOG(INFO, "live.unwatched", {"path", LOG_S(path)}, {"errno", LOG_I(errno)});
-	} else if (inotify_add_watch(live.events, dirname(folder), IN_MOVED_TO | IN_CLOSE_WRITE) <
-		   0) {
-		LOG(ERROR, "live.watch_failed", {"path", LOG_S(path)}, {"errno", LOG_I(errno)});
-		return ERR_CONFIG_INVALID;
-	}
 	if (pthread_create(&thread, NULL, live_run, NULL))
 		return ERR_INTERNAL;
 	pthread_detach(thread);

@@ -124,9 +124,9 @@ class Stack:
         self.folder = Path(folder)
         self.topology = parse_libconfig((self.folder / 'etc/topology.cfg').read_text())
         nginx = self.topology['nginx']
-        self.front = f'http://127.0.0.1:{nginx["front_port"]}'
-        self.ops = f'http://127.0.0.1:{nginx["ops_port"]}'
-        self.finance = f'http://127.0.0.1:{nginx["finance_port"]}'
+        self.front = f'http://{nginx["host"]}:{nginx["front_port"]}'
+        self.ops = f'http://{nginx["host"]}:{nginx["ops_port"]}'
+        self.finance = f'http://{nginx["host"]}:{nginx["finance_port"]}'
         self.http, self.ops_http, self.finance_http = Client(self.front), Client(self.ops), Client(self.finance)
         self.cells = {c['name']: c for c in self.topology['cells']}
         self.tokens = {}
@@ -223,7 +223,8 @@ class Stack:
 
     def db(self, cell, site=None):
         password = (self.folder / 'secrets/db.hb_ctl').read_text().strip()
-        return pymysql.connect(host='127.0.0.1', port=self.member(cell, site)['mysql_port'], user='hb_ctl', password=password,
+        member = self.member(cell, site)
+        return pymysql.connect(host=member['host'], port=member['mysql_port'], user='hb_ctl', password=password,
                                database='hongbao', autocommit=True, read_timeout=30, write_timeout=30)
 
     def rows(self, cell, sql, args=()):
@@ -274,12 +275,12 @@ class Stack:
             time.sleep(pause)
 
 
-def listens(port):
+def listens(port, host='127.0.0.1'):
     with socket.socket() as s:
-        return s.connect_ex(('127.0.0.1', port)) == 0
+        return s.connect_ex((host, port)) == 0
 
 
-def fastcgi(port, params, body=b'', timeout=10 * SLOW):
+def fastcgi(port, params, body=b'', timeout=10 * SLOW, host='127.0.0.1'):
     """One FastCGI request straight to a program, past nginx; the raw answer (headers and body)."""
     def pair(name, value):
         name, value = name.encode(), value.encode()
@@ -292,7 +293,7 @@ def fastcgi(port, params, body=b'', timeout=10 * SLOW):
     message = record(1, struct.pack('>HB5x', 1, 0)) + record(4, b''.join(pair(k, v) for k, v in params.items())) + record(4, b'')
     message += (record(5, body) if body else b'') + record(5, b'')
     out = b''
-    with socket.create_connection(('127.0.0.1', port), timeout=timeout) as s:
+    with socket.create_connection((host, port), timeout=timeout) as s:
         s.sendall(message)
         stream = s.makefile('rb')
         while True:

@@ -12,9 +12,9 @@ S=$1 SITE=$2 VERB=$3 CELL=${4:-}
 WAIT_S=10
 
 services() { find "$S/sv" -mindepth 1 -maxdepth 1 -name "$CELL-*-$SITE" -printf '%f\n'; }
-# runsv's own commands: o: started or not, is not started again; k: SIGKILL; u: is kept running. Nobody listens
-# when the supervisor has died with all else.
-order() { if [ -p "$S/sv/$1/supervise/control" ]; then timeout 2 sh -c "printf $2 >\"\$1\"" - "$S/sv/$1/supervise/control"; fi; }
+# runsv's own commands: h: SIGHUP; o: started or not, is not started again; k: SIGKILL; u: is kept running. Nobody listens when the
+# supervisor has died with all else; opened for both, the pipe makes nobody wait for it.
+order() { if [ -p "$S/sv/$1/supervise/control" ]; then printf %s "$2" 1<>"$S/sv/$1/supervise/control"; fi; }
 # The process of a service; none when the number has become a stranger's since.
 pid_of() {
 	local pid
@@ -29,7 +29,8 @@ fence() {
 	# The pid is asked before, so that a supervisor that hangs does not keep its server alive.
 	for name in "${names[@]}"; do
 		pid=$(pid_of "$name")
-		if [[ $name == *-db-* ]]; then order "$name" ok; else order "$name" k; fi
+		# The file keeps it down also when its supervisor is started anew.
+		if [[ $name == *-db-* ]]; then touch "$S/sv/$name/down" && order "$name" ok; else order "$name" k; fi
 		if [ -n "$pid" ]; then kill -KILL "$pid" 2>/dev/null || true; fi
 	done
 	for name in "${names[@]}"; do
@@ -43,16 +44,22 @@ fence() {
 
 start() {
 	local name
-	for name in $(services); do order "$name" u; done
+	for name in $(services); do
+		rm -f "$S/sv/$name/down"
+		order "$name" u
+	done
 }
 
 live() {
-	local folder=$S/live/$SITE file
+	local folder=$S/live/$SITE file name
 	file=$folder/$CELL.cfg
 	printf 'epoch = %sL;\nprimary = "%s";\n' "$1" "$2" >"$file.new"
 	sync "$file.new"
 	mv "$file.new" "$file"
 	sync "$folder"
+	for name in $(services); do
+		[[ $name == *-db-* || $name == *-cache-* ]] || order "$name" h
+	done
 }
 
 in_stack() {
@@ -61,6 +68,18 @@ in_stack() {
 	exec "$@"
 }
 
+# A site in a namespace of its own (netns.sh) is reached as ssh would reach it: a host that is there refuses port 9 at once.
+reached() {
+	local address
+	[ -s "$S/netns" ] || return 0
+	address=$(ip -n "$(cat "$S/netns")-$SITE" -4 -br addr show eth0 2>/dev/null | grep -oE '10\.[0-9.]+' | head -n 1)
+	[[ -n $address && $(timeout 1 bash -c "exec 3<>/dev/tcp/$address/9" 2>&1) == *refused* ]]
+}
+
+if ! reached; then
+	echo "site.sh: $SITE cannot be reached" >&2
+	exit 255
+fi
 case $VERB in
 fence) fence ;;
 start) start ;;

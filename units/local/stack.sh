@@ -51,6 +51,7 @@ substitutions() {
 	echo "s|@stack@|$STACK|g"
 	echo "s|@root@|$ROOT|g"
 	echo "s|@user@|$(id -un)|g"
+	netns_substitutions
 }
 
 # render TEMPLATE TARGET MODE [SED…]
@@ -95,6 +96,7 @@ make_config() {
 	echo '[].' >"$STACK/etc/rabbitmq.plugins"
 	for member in $(members); do
 		render "$LOCAL/mariadb.cnf.in" "$STACK/etc/$member.cnf" 644 -e "s|@name@|$member|g" \
+			-e "s|@host@|$(netns_address "$(netns_site "$member")")|" \
 			-e "s|@socket@|$(socket_path "$member")|" -e "s|@port@|$(port "$member")|g" \
 			-e "s|@extra_port@|$(port "${member/-db-/-dbx-}")|"
 	done
@@ -105,7 +107,7 @@ make_config() {
 		export S R USER PATH='$PATH' LC_ALL=C.UTF-8
 		export HB_CONFIG="\$S/etc/hongbao.cfg" HB_STATE="\$S" HB_SHARE="\$R" HB_NGINX_USER=$nginx_user
 		export ERL_EPMD_PORT=$(port epmd) RABBITMQ_NODENAME=hb$BASE@localhost
-		export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_NODE_PORT=$(port amqp) RABBITMQ_DIST_PORT=$(port amqp-dist)
+		export RABBITMQ_NODE_IP_ADDRESS=$(netns_address) RABBITMQ_NODE_PORT=$(port amqp) RABBITMQ_DIST_PORT=$(port amqp-dist)
 	ENV
 }
 
@@ -137,13 +139,13 @@ make_services() {
 		dir=$SV/$name
 		mkdir -p "$dir/log" "$STACK/log/$name" "$STACK/run/$name"
 		touch "$dir/down"
-		command=$(sed -f "$STACK/run/substitutions.sed" <<<"$command")
+		command=$(sed -e "s/127\.0\.0\.1/$(netns_address "$(netns_site "$name")")/g" -f "$STACK/run/substitutions.sed" <<<"$command")
 		cat >"$dir/run" <<-RUN
 			#!/bin/sh
 			exec 2>&1 </dev/null
 			. '$STACK/etc/env'
 			cd "\$S/run/$name" || exit 1
-			exec $command
+			exec $(netns_enter "$name")$command
 		RUN
 		printf '#!/bin/sh\nexec svlogd "%s"\n' "$STACK/log/$name" >"$dir/log/run"
 		printf 's10000000\nn4\n' >"$STACK/log/$name/config"
@@ -176,7 +178,7 @@ stage_start() {
 	done
 }
 
-etcd_healthy() { curl -fsS -m 2 "http://127.0.0.1:$(port etcd)/health" | grep -q true; }
+etcd_healthy() { curl -fsS -m 2 "$(url etcd)/health" | grep -q true; }
 listening() { [ -n "$(ss -Hltn "sport = :$(port "$1")")" ]; }
 in_stack() {
 	(
@@ -233,13 +235,15 @@ prepare() {
 	taken=$(ports_taken)
 	[ -z "$taken" ] || die "nothing was started:"$'\n'"$taken"$'\n'"Choose other ports with HB_BASE."
 	echo "$BASE" >"$STACK/base"
+	netns_choose
+	netns_up
 	make_secrets
 	make_config
 	make_data
 	make_services
 }
 
-url() { echo "http://127.0.0.1:$(port "$1")"; }
+url() { echo "http://$(netns_address):$(port "$1")"; }
 
 stack_url() {
 	case ${1:-front} in
@@ -325,6 +329,7 @@ until_gone() {
 		sleep 0.1
 	done
 	"$LOCAL/nginx.sh" --stray "$STACK/run/nginx"
+	netns_down
 }
 
 stack_status() {
