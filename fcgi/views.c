@@ -54,7 +54,10 @@ void views_withdrawal(jw_t *w, const withdrawal_row *row, int64_t poll_ms)
 	jw_obj(w, NULL);
 	jw_id(w, "order_no", row->order_no);
 	jw_money(w, "amount", row->amount_fen);
-	jw_str(w, "state", states_shown(STATES_WITHDRAWAL, row->state));
+	jw_str(w, "state",
+		states_shown(STATES_WITHDRAWAL, states_final(STATES_WITHDRAWAL, row->state)
+							? row->state
+							: STATES_WITHDRAWAL_PENDING));
 	jw_time(w, "created_at", row->created_at_ms);
 	jw_time(w, "changed_at", row->changed_at_ms);
 	if (poll_ms > 0)

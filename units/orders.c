@@ -69,7 +69,7 @@ static int list_stuck(const topology_cell *cell, db_t *db, jw_t *w)
 			db_u(STATES_PAYMENT_REFUNDING), db_u(STATES_TRANSFER_PENDING),
 			db_u(STATES_TRANSFER_REFUSED), db_u(STATES_REFUND_PENDING),
 			db_u(STATES_REFUND_REFUSED), db_u(STATES_WITHDRAWAL_PENDING),
-			db_u(LIST_MAX)),
+			db_u(STATES_WITHDRAWAL_REFUSING), db_u(LIST_MAX)),
 		&r);
 	if (err != ERR_OK)
 		return verb_fail(err, "cell %s", cell->name);

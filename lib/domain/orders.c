@@ -109,6 +109,8 @@ static const kind_row kinds[] = {
 		.kind = FINANCE_WITHDRAWAL,
 		.states = STATES_WITHDRAWAL,
 		.pending = STATES_WITHDRAWAL_PENDING,
+		.settling = STATES_WITHDRAWAL_REFUSING,
+		.settles = FINANCE_REFUSED,
 		.submits = true,
 		.load = SQL_ORDERS_WITHDRAWAL_LOAD,
 		.take = SQL_ORDERS_WITHDRAWAL_TAKE,
@@ -116,6 +118,7 @@ static const kind_row kinds[] = {
 		.try_ = SQL_ORDERS_WITHDRAWAL_TRY,
 		.push = SQL_ORDERS_WITHDRAWAL_PUSH,
 		.apply = apply_withdrawal,
+		.settle = withdrawal_settle,
 	},
 };
 
@@ -170,7 +173,9 @@ static err_t conflict(const orders_row *row, const finance_answer *a, const char
 err_t orders_judge(
 	const orders_row *row, const orders_states *s, const finance_answer *a, unsigned *to)
 {
-	unsigned word;
+	bool settled =
+		row->state != 0 && (row->state == s->settled[0] || row->state == s->settled[1]);
+	unsigned word, state = settled ? s->refused : row->state;
 	switch (a->outcome) {
 	case FINANCE_NOT_KNOWN:
 	case FINANCE_PENDING:
@@ -188,10 +193,29 @@ err_t orders_judge(
 	}
 	if (a->amount_fen != 0 && a->amount_fen != row->amount_fen)
 		return conflict(row, a, "order.other_amount");
-	if (row->state != s->pending && row->state != word)
+	if (row->state != s->pending && state != word)
 		return conflict(row, a, "order.other_word");
-	*to = row->state == word ? 0 : word;
+	*to = state == word ? 0 : word;
 	return ERR_OK;
+}
+
+err_t orders_word(db_t *db, const orders_row *row, const orders_states *s, const finance_answer *a,
+	int64_t now_ms, bool *done)
+{
+	unsigned to;
+	bool changed;
+	*done = false;
+	err_t err = orders_judge(row, s, a, &to);
+	if (err != ERR_OK || to == 0)
+		return err;
+	err = states_change(db, s->kind, row->order_no, s->pending, to, STATES_BY_CALLBACK, now_ms,
+		now_ms, &changed);
+	*done = err == ERR_OK && to == s->done;
+	if (err != ERR_OK || *done)
+		return err;
+	LOG(WARN, "order.refused", {"kind", LOG_S(finance_kind_name(row->kind))},
+		{"order_no", LOG_U(row->order_no)}, {"reason", LOG_S(a->reason)});
+	return check_add(db, row->kind, row->order_no, 0, now_ms);
 }
 
 int64_t orders_wait_ms(const conf_t *conf, unsigned tries)

@@ -6,6 +6,7 @@
 
 #include "base/conf.h"
 #include "domain/numbers.h"
+#include "domain/states.h"
 #include "domain/topology.h"
 #include "store/db.h"
 #include "store/finance.h"
@@ -35,25 +36,31 @@ typedef struct {
 err_t orders_load(db_t *db, finance_kind kind, uint64_t order_no, orders_row *out) MUST_CHECK;
 
 /* Applies finance's word inside the caller's transaction, any number of times and in any order:
- * payment_apply, transfer_apply or refund_apply. ERR_ORDER_CONFLICT: another amount than the
+ * payment_apply, transfer_apply, refund_apply or withdrawal_apply. ERR_ORDER_CONFLICT: another amount than the
  * order's, or a word against the final state it already has; logged, nothing changed.
  * ERR_NOT_FOUND: no such order. */
 err_t orders_apply(db_t *db, finance_kind kind, uint64_t order_no, const finance_answer *a,
 	const conf_t *conf, int64_t now_ms) MUST_CHECK;
 
-/* The part of it that transfers and refunds share: which state (*to) the order is to go to from
- * `pending`, or 0 for none. Pure, but for the log. */
+/* The part of it that transfers, refunds and withdrawals share, for the locked row of an order: done is
+ * done; refused only waits to be settled, and its check message is written. *done: it was not before. */
 typedef struct {
+	states_kind kind;
 	unsigned pending, done, refused;
+	unsigned settled[2]; /* refused, and the money has gone elsewhere; 0: no such state */
 } orders_states;
+err_t orders_word(db_t *db, const orders_row *row, const orders_states *s, const finance_answer *a,
+	int64_t now_ms, bool *done) MUST_CHECK;
+
+/* Which state (*to) it makes an order go to from `pending`, or 0 for none. Pure, but for the log. */
 err_t orders_judge(const orders_row *row, const orders_states *s, const finance_answer *a,
 	unsigned *to) MUST_CHECK;
 
-/* What follows from a word that is not the end: a transfer or refund that finance has refused for
- * good (the money goes elsewhere), a closed payment that was paid all the same (it goes back). The
+/* What follows from a word that is not the end: a transfer, refund or withdrawal that finance has refused
+ * for good (the money goes elsewhere), a closed payment that was paid all the same (it goes back). The
  * word is asked for once more, so that the money moves only on finance's answer to a question of
  * our own, and a callback that contradicts it moves nothing. Inside the caller's transaction:
- * payment_settle, transfer_settle, refund_settle. *handed: another order goes on with it, this one
+ * payment_settle, transfer_settle, refund_settle, withdrawal_settle. *handed: another order goes on with it, this one
  * only waits for that one's end. */
 typedef struct {
 	const orders_desk *d;

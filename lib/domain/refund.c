@@ -4,7 +4,6 @@
 #include "domain/refund.h"
 
 #include "base/logger.h"
-#include "domain/check.h"
 #include "domain/ledger.h"
 #include "domain/outbox.h"
 #include "domain/packet.h"
@@ -241,26 +240,14 @@ static err_t refund_over(db_t *db, const refund_row *f, int64_t now_ms)
 
 err_t refund_apply(db_t *db, uint64_t order_no, const finance_answer *a, int64_t now_ms)
 {
-	static const orders_states states = {
-		STATES_REFUND_PENDING, STATES_REFUND_DONE, STATES_REFUND_REFUSED};
+	static const orders_states states = {STATES_REFUND, STATES_REFUND_PENDING,
+		STATES_REFUND_DONE, STATES_REFUND_REFUSED, {STATES_REFUND_WALLET}};
 	refund_row f;
-	unsigned to;
-	bool changed;
+	bool done = false;
 	err_t err = lock_refund(db, order_no, &f);
-	if (err != ERR_OK)
-		return err;
-	/* In the wallet is refused, and more. */
-	if (f.row.state == STATES_REFUND_WALLET)
-		f.row.state = STATES_REFUND_REFUSED;
-	err = orders_judge(&f.row, &states, a, &to);
-	if (err != ERR_OK || to == 0)
-		return err;
-	err = states_change(db, STATES_REFUND, order_no, STATES_REFUND_PENDING, to,
-		STATES_BY_CALLBACK, now_ms, now_ms, &changed);
-	if (err != ERR_OK || to == STATES_REFUND_DONE)
-		return err == ERR_OK ? refund_over(db, &f, now_ms) : err;
-	LOG(WARN, "refund.refused", {"order_no", LOG_U(order_no)}, {"reason", LOG_S(a->reason)});
-	return check_add(db, FINANCE_REFUND, order_no, 0, now_ms);
+	if (err == ERR_OK)
+		err = orders_word(db, &f.row, &states, a, now_ms, &done);
+	return err == ERR_OK && done ? refund_over(db, &f, now_ms) : err;
 }
 
 /* With these finance says that there is nothing to give back: our books and its books differ. */

@@ -2,8 +2,6 @@
  * transaction stays short; it is copied from the claim's own row, never from a message. */
 #include "domain/transfer.h"
 
-#include "base/logger.h"
-#include "domain/check.h"
 #include "domain/credit.h"
 #include "domain/ledger.h"
 #include "domain/packet.h"
@@ -68,26 +66,13 @@ static err_t lock_transfer(db_t *db, uint64_t order_no, transfer_row *out)
 
 err_t transfer_apply(db_t *db, uint64_t order_no, const finance_answer *a, int64_t now_ms)
 {
-	static const orders_states states = {
-		STATES_TRANSFER_PENDING, STATES_TRANSFER_DONE, STATES_TRANSFER_REFUSED};
+	static const orders_states states = {STATES_TRANSFER, STATES_TRANSFER_PENDING,
+		STATES_TRANSFER_DONE, STATES_TRANSFER_REFUSED,
+		{STATES_TRANSFER_WALLET, STATES_TRANSFER_RETURNED}};
 	transfer_row t;
-	unsigned to;
-	bool changed;
+	bool done;
 	err_t err = lock_transfer(db, order_no, &t);
-	if (err != ERR_OK)
-		return err;
-	/* In the wallet or returned is refused, and more. */
-	if (t.row.state == STATES_TRANSFER_WALLET || t.row.state == STATES_TRANSFER_RETURNED)
-		t.row.state = STATES_TRANSFER_REFUSED;
-	err = orders_judge(&t.row, &states, a, &to);
-	if (err != ERR_OK || to == 0)
-		return err;
-	err = states_change(db, STATES_TRANSFER, order_no, STATES_TRANSFER_PENDING, to,
-		STATES_BY_CALLBACK, now_ms, now_ms, &changed);
-	if (err != ERR_OK || to == STATES_TRANSFER_DONE)
-		return err;
-	LOG(WARN, "transfer.refused", {"order_no", LOG_U(order_no)}, {"reason", LOG_S(a->reason)});
-	return check_add(db, FINANCE_TRANSFER, order_no, 0, now_ms);
+	return err == ERR_OK ? orders_word(db, &t.row, &states, a, now_ms, &done) : err;
 }
 
 static err_t return_to_sender(db_t *db, const orders_settling *s, const transfer_row *t)

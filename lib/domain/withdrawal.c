@@ -4,10 +4,8 @@
 #include "domain/withdrawal.h"
 
 #include "base/clk.h"
-#include "base/logger.h"
 #include "domain/idempotency.h"
 #include "domain/ledger.h"
-#include "domain/orders.h"
 #include "domain/outbox.h"
 #include "domain/states.h"
 
@@ -128,11 +126,10 @@ err_t withdrawal_make(
 
 err_t withdrawal_apply(db_t *db, uint64_t order_no, const finance_answer *a, int64_t now_ms)
 {
-	static const orders_states states = {
-		STATES_WITHDRAWAL_PENDING, STATES_WITHDRAWAL_DONE, STATES_WITHDRAWAL_REFUSED};
+	static const orders_states states = {STATES_WITHDRAWAL, STATES_WITHDRAWAL_PENDING,
+		STATES_WITHDRAWAL_DONE, STATES_WITHDRAWAL_REFUSING, {STATES_WITHDRAWAL_REFUSED}};
 	withdrawal_row w;
-	unsigned to;
-	bool changed;
+	bool done, booked;
 	err_t err = select_one(db, SQL_WITHDRAWAL_LOCK, order_no, &w);
 	if (err != ERR_OK)
 		return err;
@@ -140,17 +137,24 @@ err_t withdrawal_apply(db_t *db, uint64_t order_no, const finance_answer *a, int
 		.order_no = order_no,
 		.state = w.state,
 		.amount_fen = w.amount_fen};
-	err = orders_judge(&row, &states, a, &to);
-	if (err != ERR_OK || to == 0)
+	err = orders_word(db, &row, &states, a, now_ms, &done);
+	if (err != ERR_OK || !done)
 		return err;
-	bool gone = to == STATES_WITHDRAWAL_DONE;
-	if (!gone)
-		LOG(WARN, "withdrawal.refused", {"order_no", LOG_U(order_no)},
-			{"reason", LOG_S(a->reason)});
-	err = states_change(db, STATES_WITHDRAWAL, order_no, STATES_WITHDRAWAL_PENDING, to,
-		STATES_BY_CALLBACK, now_ms, now_ms, &changed);
-	if (err != ERR_OK)
+	return ledger_book(db, LEDGER_BY_WITHDRAWN, order_no, 0, 0, w.amount_fen, now_ms, &booked);
+}
+
+err_t withdrawal_settle(db_t *db, const orders_settling *s, bool *handed)
+{
+	withdrawal_row w;
+	bool booked, changed;
+	(void)handed;
+	err_t err = select_one(db, SQL_WITHDRAWAL_LOCK, s->order_no, &w);
+	if (err != ERR_OK || w.state != STATES_WITHDRAWAL_REFUSING)
 		return err;
-	return ledger_book(db, gone ? LEDGER_BY_WITHDRAWN : LEDGER_BY_WITHDRAW_BACK, order_no, 0,
-		gone ? 0 : w.uid, w.amount_fen, now_ms, &changed);
+	err = ledger_book(db, LEDGER_BY_WITHDRAW_BACK, s->order_no, 0, w.uid, w.amount_fen,
+		s->now_ms, &booked);
+	return err == ERR_OK ? states_change(db, STATES_WITHDRAWAL, s->order_no,
+				       STATES_WITHDRAWAL_REFUSING, STATES_WITHDRAWAL_REFUSED,
+				       STATES_BY_CREDIT, s->now_ms, s->now_ms, &changed)
+			     : err;
 }

@@ -5,6 +5,7 @@
 #define HB_DOMAIN_WITHDRAWAL_H
 
 #include "domain/numbers.h"
+#include "domain/orders.h"
 #include "store/db.h"
 #include "store/finance.h"
 
@@ -50,9 +51,11 @@ err_t withdrawal_load(
 err_t withdrawal_list(db_t *db, uint64_t uid, int64_t before_ms, uint64_t below, unsigned limit,
 	withdrawal_row *rows, unsigned *count) MUST_CHECK;
 
-/* As orders_apply (orders.h): done: WITHDRAWN; refused: back to the wallet (WITHDRAW_BACK), in the same
- * transaction. */
+/* As orders_apply (orders.h); done: WITHDRAWN in the same transaction. */
 err_t withdrawal_apply(
 	db_t *db, uint64_t order_no, const finance_answer *a, int64_t now_ms) MUST_CHECK;
+
+/* One that finance has refused for good, and says so once more, goes back to the wallet (WITHDRAW_BACK). */
+err_t withdrawal_settle(db_t *db, const orders_settling *s, bool *handed) MUST_CHECK;
 
 #endif

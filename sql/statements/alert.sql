@@ -41,7 +41,7 @@ UNION ALL SELECT 'transfer', order_no, payee, amount, state, tries, next_check_a
 UNION ALL SELECT 'refund', order_no, payee, amount, state, tries, next_check_at, changed_at FROM refund
  WHERE state IN (?, ?) AND stuck = 1
 UNION ALL SELECT 'withdrawal', order_no, uid, amount, state, tries, next_check_at, changed_at FROM withdrawal
- WHERE state = ? AND stuck = 1
+ WHERE state IN (?, ?) AND stuck = 1
 ORDER BY changed_at LIMIT ?;
 
 -- name: orders_show

@@ -14,7 +14,7 @@ OPEN = {
     'payment': 'state IN (1, 3, 5)',
     'transfer': 'state IN (1, 3)',
     'refund': 'state IN (1, 3)',
-    'withdrawal': 'state = 1',
+    'withdrawal': 'state IN (1, 4)',
     'packet': 'state IN (1, 2, 4)',
     'outbox': '1 = 1',
     'finance_event': 'handled_at IS NULL',

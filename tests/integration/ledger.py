@@ -10,7 +10,7 @@ from collections import defaultdict
 
 ACCOUNTS = {'wallet': 1, 'campaign': 2, 'subsidy': 5, 'packet': 6, 'due_to': 7, 'due_from': 8, 'withdrawing': 9, 'finance': 10}
 KINDS = {'spend': 6, 'packet_expired': 8, 'credit_out': 9, 'credit_in': 10, 'refused_out': 14, 'refund_wallet': 15, 'withdraw': 11, 'withdrawn': 12, 'withdraw_back': 13}
-STATES = {1: 'pending', 2: 'done', 3: 'refused'}
+STATES = {1: 'pending', 2: 'done', 3: 'refused', 4: 'refusing'}
 
 
 def unbalanced(stack, cell):
@@ -108,7 +108,7 @@ def withdrawals(stack, cell, at_finance):
         for kind, want in ends.items():
             if booked[kind].get(no) != want:
                 found.append(f'K withdrawal {no} ({STATES[state]}): {kind} {booked[kind].get(no)}')
-        if at_finance.get(no) != (uid, amount, STATES[state]) or state == 1:
+        if at_finance.get(no) != (uid, amount, STATES[state]) or state not in (2, 3):
             found.append(f'C withdrawal {no} of {uid}: {amount} fen, {STATES[state]}, at finance {at_finance.get(no)}')
     known = {r[0] for r in rows}
     for kind, numbers in booked.items():

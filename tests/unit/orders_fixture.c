@@ -89,7 +89,8 @@ int orders_fresh(void **state)
 	memset(&fin, 0, sizeof fin);
 	assert_int_equal(conf_set(conf, "order.refused_transfer", "wallet", why), ERR_OK);
 	cell_db_run(db, "DELETE FROM packet; DELETE FROM payment; DELETE FROM claim; "
-			"DELETE FROM transfer; DELETE FROM refund; DELETE FROM outbox; "
+			"DELETE FROM transfer; DELETE FROM refund; DELETE FROM withdrawal; DELETE "
+			"FROM outbox; "
 			"DELETE FROM finance_event; DELETE FROM parked; DELETE FROM received; "
 			"DELETE FROM ledger; DELETE FROM account; DELETE FROM alert");
 	cell_db_run(db,

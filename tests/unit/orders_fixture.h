@@ -25,7 +25,13 @@ extern db_pool_t *pool;
 extern db_t *db;         /* for looking */
 extern orders_desk desk; /* its topology: odd slots are cell 1's, even ones cell 2's */
 
-enum { PACKET = 100101001, PAYMENT = 100201001, CLAIM = 100301001, REFUND = 100401001 };
+enum {
+	PACKET = 100101001,
+	PAYMENT = 100201001,
+	CLAIM = 100301001,
+	REFUND = 100401001,
+	WITHDRAWAL = 100501001
+};
 
 int orders_set_up(void **state);
 int orders_tear_down(void **state);

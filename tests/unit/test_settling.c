@@ -125,6 +125,77 @@ static void a_refusal_called_back_that_finance_does_not_stand_by_moves_nothing(v
 	assert_int_equal(cell_db_number(db, "SELECT stuck FROM transfer"), 1);
 }
 
+static void make_withdrawal(void)
+{
+	cell_db_run(db,
+		"INSERT INTO withdrawal VALUES (%d, 5001, 50, 1, 0, 0, 0, 1, 1); "
+		"INSERT INTO ledger VALUES (10, 1, 0, 8, 2, -80, 1), (10, 1, 1, 1, 5001, 80, 1), "
+		"(11, %d, 0, 1, 5001, -50, 1), (11, %d, 1, 9, 0, 50, 1); "
+		"INSERT INTO account VALUES (1, 5001, 30)",
+		WITHDRAWAL, WITHDRAWAL, WITHDRAWAL);
+}
+
+static int64_t wallet(void)
+{
+	return cell_db_number(db, "SELECT balance FROM account WHERE kind = 1 AND owner = 5001");
+}
+
+static void a_refused_withdrawal_goes_back_once_and_only_when_finance_stands_by_it(void **state)
+{
+	static const finance_outcome others[] = {FINANCE_NOT_KNOWN, FINANCE_PENDING, FINANCE_DONE};
+	(void)state;
+	make_withdrawal();
+	for (unsigned i = 0; i < UNIT_COUNT(others); i++) {
+		char id[8];
+		snprintf(id, sizeof id, "no%u", i);
+		fin.query = others[i];
+		fin.amount_fen = others[i] == FINANCE_DONE ? 50 : 0;
+		store_and_handle(id, FINANCE_WITHDRAWAL, WITHDRAWAL, FINANCE_REFUSED, 50, ERR_OK);
+		assert_int_equal(state_of("withdrawal"), STATES_WITHDRAWAL_REFUSING);
+		assert_int_equal(wallet(), 30);
+	}
+	fin.err = ERR_FINANCE_UNAVAILABLE;
+	assert_int_equal(
+		orders_check(&desk, FINANCE_WITHDRAWAL, WITHDRAWAL), ERR_FINANCE_UNAVAILABLE);
+	assert_int_equal(wallet(), 30);
+	assert_int_equal(cell_db_number(db, "SELECT stuck FROM withdrawal"), 1);
+	fin.err = ERR_OK;
+	fin.amount_fen = 0;
+	refused();
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(orders_check(&desk, FINANCE_WITHDRAWAL, WITHDRAWAL), ERR_OK);
+		assert_int_equal(state_of("withdrawal"), STATES_WITHDRAWAL_REFUSED);
+		assert_int_equal(wallet(), 80);
+		assert_int_equal(booked("9", 0), 0);
+	}
+	assert_int_equal(fin.submits, 0);
+}
+
+static void a_withdrawal_refused_in_the_answer_is_back_at_once(void **state)
+{
+	(void)state;
+	make_withdrawal();
+	refused();
+	assert_int_equal(orders_submit(&desk, FINANCE_WITHDRAWAL, WITHDRAWAL), ERR_OK);
+	assert_int_equal(state_of("withdrawal"), STATES_WITHDRAWAL_REFUSED);
+	assert_int_equal(wallet(), 80);
+	assert_int_equal(fin.queries, 1);
+}
+
+static void a_refund_called_back_as_refused_that_finance_made_moves_nothing(void **state)
+{
+	(void)state;
+	cell_db_run(db, "INSERT INTO refund VALUES (%d, %d, 1, 0, %d, 5001, 70, 1, 0, 0, 0, 1, 1)",
+		REFUND, PACKET, PAYMENT);
+	fin.query = FINANCE_DONE;
+	fin.amount_fen = 70;
+	store_and_handle("no", FINANCE_REFUND, REFUND, FINANCE_REFUSED, 70, ERR_OK);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(orders_check(&desk, FINANCE_REFUND, REFUND), ERR_ORDER_CONFLICT);
+	nothing_moved();
+	assert_int_equal(cell_db_number(db, "SELECT stuck FROM refund WHERE state = 3"), 1);
+}
+
 static void the_sweep_finds_what_a_crash_left_refused(void **state)
 {
 	uint64_t no;
@@ -336,6 +407,9 @@ int main(void)
 		CASE(a_refused_transfer_goes_to_the_claimers_wallet_once),
 		CASE(what_is_not_a_final_refusal_moves_nothing),
 		CASE(a_refusal_called_back_that_finance_does_not_stand_by_moves_nothing),
+		CASE(a_refused_withdrawal_goes_back_once_and_only_when_finance_stands_by_it),
+		CASE(a_withdrawal_refused_in_the_answer_is_back_at_once),
+		CASE(a_refund_called_back_as_refused_that_finance_made_moves_nothing),
 		CASE(the_sweep_finds_what_a_crash_left_refused),
 		CASE(configured_so_a_refused_transfer_goes_back_to_the_sender),
 		CASE(a_wallet_that_was_chosen_stays_chosen),

@@ -182,6 +182,21 @@ static err_t apply_tx(db_t *d, void *ctx)
 	return withdrawal_apply(d, s->no, &s->a, 7000);
 }
 
+static err_t settle_tx(db_t *d, void *ctx)
+{
+	const saying *s = ctx;
+	bool handed = false;
+	return withdrawal_settle(
+		d, &(orders_settling){.order_no = s->no, .a = &s->a, .now_ms = 8000}, &handed);
+}
+
+/* What orders_check does with finance's answer to its question. */
+static void settle(uint64_t no)
+{
+	saying s = {no, {.outcome = FINANCE_REFUSED}};
+	assert_int_equal(db_transact(pool, 6, settle_tx, &s), ERR_OK);
+}
+
 static err_t say(uint64_t no, finance_outcome outcome, int64_t fen)
 {
 	saying s = {no, {.outcome = outcome, .amount_fen = fen}};
@@ -200,6 +215,12 @@ static void finances_word_takes_effect_once(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(say(paid, FINANCE_DONE, 300), ERR_OK);
 		assert_int_equal(say(back, FINANCE_REFUSED, 200), ERR_OK);
+		assert_int_equal(balance(), 500); /* not on that word alone */
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		settle(back);
+		settle(paid); /* not refused: nothing */
+		assert_int_equal(say(back, FINANCE_REFUSED, 200), ERR_OK);
 		assert_int_equal(balance(), 700);
 	}
 	assert_int_equal(say(paid, FINANCE_REFUSED, 300), ERR_ORDER_CONFLICT);
@@ -210,7 +231,7 @@ static void finances_word_takes_effect_once(void **state)
 		cell_db_number(db, "SELECT SUM(amount) FROM ledger WHERE account = 10"), 300);
 	assert_int_equal(withdrawal_load(db, back, &row), ERR_OK);
 	assert_int_equal(row.state, STATES_WITHDRAWAL_REFUSED);
-	assert_int_equal(row.changed_at_ms, 7000);
+	assert_int_equal(row.changed_at_ms, 8000);
 	the_books_agree();
 }
 
@@ -259,6 +280,7 @@ static void the_list_and_the_entries_are_whole_whatever_the_page(void **state)
 		const uint64_t no = make(key, 50).order_no;
 		if (i % 2)
 			assert_int_equal(say(no, FINANCE_REFUSED, 50), ERR_OK);
+		settle(no);
 	}
 	/* Everything at one time: kind and number alone decide. */
 	cell_db_run(db, "UPDATE ledger SET at_ms = 5000; UPDATE withdrawal SET created_at = 5000");

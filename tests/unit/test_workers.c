@@ -254,8 +254,8 @@ static void outages_are_held_and_faults_are_parked(void **state)
 static void finances_word_is_judged_by_amount_and_state(void **state)
 {
 	(void)state;
-	enum { PENDING = 1, DONE = 2, REFUSED = 3 };
-	static const orders_states s = {PENDING, DONE, REFUSED};
+	enum { PENDING = 1, DONE = 2, REFUSED = 3, ELSEWHERE = 4 };
+	static const orders_states s = {STATES_TRANSFER, PENDING, DONE, REFUSED, {ELSEWHERE}};
 	static const struct {
 		unsigned state;
 		finance_outcome outcome;
@@ -276,6 +276,9 @@ static void finances_word_is_judged_by_amount_and_state(void **state)
 		{DONE, FINANCE_PENDING, 50, ERR_OK, 0},
 		{REFUSED, FINANCE_DONE, 50, ERR_ORDER_CONFLICT, 0},
 		{REFUSED, FINANCE_REFUSED, 50, ERR_OK, 0},
+		{ELSEWHERE, FINANCE_REFUSED, 50, ERR_OK, 0},
+		{ELSEWHERE, FINANCE_REFUSED, 51, ERR_ORDER_CONFLICT, 0},
+		{ELSEWHERE, FINANCE_DONE, 50, ERR_ORDER_CONFLICT, 0},
 	};
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
 		orders_row row = {.kind = FINANCE_TRANSFER,
