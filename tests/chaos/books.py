@@ -7,8 +7,11 @@ import time
 
 import audit
 import hb
+import rain
 
 KINDS = ('payment', 'transfer', 'refund', 'withdrawal')
+COUNTED = ('payment', 'transfer', 'credit', 'refund', 'withdrawal', 'subsidy')
+TABLE = {'transfer': 'transfer WHERE kind = 1', 'credit': 'transfer WHERE kind = 2'}
 # What of an order kind is not final, by the numbers of lib/domain/states.def.
 OPEN = {
     'payment': 'state IN (1, 3, 5)',
@@ -16,6 +19,8 @@ OPEN = {
     'refund': 'state IN (1, 3)',
     'withdrawal': 'state IN (1, 4)',
     'packet': 'state IN (1, 2, 4)',
+    'subsidy': 'state = 1',
+    'budget_lease': f'state = 1 AND campaign IN ({rain.RAIN["number"]}, {rain.GIFTS["number"]})',
     'outbox': '1 = 1',
     'finance_event': 'handled_at IS NULL',
 }
@@ -31,13 +36,12 @@ def mark(stack):
     """Where this run begins."""
     at = {'time': time.time()}
     for cell in stack.cells:
-        at[cell] = {k: one(stack, cell, f'SELECT COUNT(*) FROM {k}')[0] for k in KINDS}
-        at[cell]['parked'] = one(stack, cell, 'SELECT COUNT(*) FROM parked')[0]
+        at[cell] = {k: one(stack, cell, f'SELECT COUNT(*) FROM {TABLE.get(k, k)}')[0] for k in (*COUNTED, 'parked')}
     return at
 
 
 def counts(stack, at):
-    return {k: sum(one(stack, c, f'SELECT COUNT(*) FROM {k}')[0] - at[c][k] for c in stack.cells) for k in KINDS}
+    return {k: sum(one(stack, c, f'SELECT COUNT(*) FROM {TABLE.get(k, k)}')[0] - at[c][k] for c in stack.cells) for k in COUNTED}
 
 
 def open_orders(stack):
@@ -70,12 +74,13 @@ def missing_received(stack, cell, other):
 
 
 def wait_final(stack, seconds):
-    """What is still open in the end; nothing when all is final."""
-    end = time.monotonic() + seconds
+    """What is still open in the end, nothing when all is final; and what was so last."""
+    end, last = time.monotonic() + seconds, []
     while True:
         found = open_orders(stack)
         if not found or time.monotonic() > end:
-            return found
+            return found, last
+        last = found
         time.sleep(0.3)
 
 
@@ -94,7 +99,7 @@ def sums_differ(stack):
 def told_differs(stack, crowd):
     """D: what somebody was told they have, they have; N: who was refused has nothing."""
     found = list(crowd.wrong)
-    packets = [int(p.packet) for p in crowd.plans if p.packet]
+    packets = [int(p) for p in crowd.packets()]
     rows = {}
     for cell in stack.cells:
         mine = [p for p in packets if stack.cell_of(p) == cell]
@@ -112,8 +117,8 @@ def doubled(stack):
     found = []
     for cell in stack.cells:
         for table, key in (('claim', 'packet_id, uid'), ('transfer', 'order_no'), ('refund', 'packet_id, reason, claim_no'),
-                           ('payment', 'packet_id'), ('received', 'uid, claim_no')):
-            n = one(stack, cell, f'SELECT COUNT(*) - COUNT(DISTINCT {key}) FROM {table}')[0]
+                           ('payment', 'packet_id'), ('received', 'uid, claim_no'), ('subsidy', 'issuer, out_order_no'), ('subsidy', 'packet_id')):
+            n = one(stack, cell, f'SELECT COUNT({key.split(",")[0]}) - COUNT(DISTINCT {key}) FROM {table}')[0]
             if n:
                 found.append(f'K cell {cell}: {n} rows of {table} more than one for one ({key})')
     return found
@@ -138,7 +143,9 @@ def reconciled(stack, began):
     """What `hbctl reconcile` itself finds, over the days that the run touched."""
     found = []
     days = sorted({time.strftime('%Y-%m-%d', time.gmtime(t)) for t in (began, time.time())})
-    asked = [('--live', '--quiet')] + [('--cell', c, '--window', d, '--domain', 'c2c', '--grace', '0') for c in stack.cells for d in days]
+    hours = sorted({time.strftime('%Y-%m-%dT%H', time.gmtime(t)) for t in (began, time.time())})
+    windows = [(d, 'c2c') for d in days] + [(h, 'b2c') for h in hours]
+    asked = [('--live', '--quiet')] + [('--cell', c, '--window', w, '--domain', d, '--grace', '0') for c in stack.cells for w, d in windows]
     for words in asked:
         done = hbctl(stack, *words)
         if done.returncode != 0:
@@ -147,6 +154,6 @@ def reconciled(stack, began):
 
 
 def differences(stack, crowd, at):
-    packets = [p.packet for p in crowd.plans if p.packet]
+    packets = crowd.packets()
     return (told_differs(stack, crowd) + audit.audit(stack, packets) + sums_differ(stack) + doubled(stack) + parked(stack, at)
             + reconciled(stack, at['time']))

@@ -1,4 +1,4 @@
-"""kill -9 of workers, RabbitMQ and hb-core while orders are under way; in some runs a queue vanishes under its relay."""
+"""kill -9 of workers, RabbitMQ, hb-core, hb-rain and memcached while orders are under way; in some runs a queue vanishes under its relay."""
 import os
 import re
 import signal
@@ -8,6 +8,9 @@ import amqp
 import hb
 
 CORES = ('A-core-1', 'A-core-2', 'B-core-1', 'B-core-2')
+RAINS = ('A-rain-1', 'B-rain-1')
+B2C_ROLES = ('subsidy', 'issue', 'credit', 'credited', 'withdraw')
+CACHES = ((), (), ('A-cache-east',), ('B-cache-west',))  # in every second run
 BACK_S = 60
 # Claims whose message has left the outbox and has not become a transfer: it is in the queue or in a consumer's hand.
 UNDER_WAY = """SELECT COUNT(*) FROM claim c LEFT JOIN transfer t ON t.order_no = c.claim_no WHERE t.order_no IS NULL AND c.claim_no NOT IN
@@ -42,7 +45,9 @@ class Killer:
     def __init__(self, stack, rng, seconds):
         self.stack, self.killed, self.lost = stack, [], None
         names = workers(stack)
-        victims = rng.sample(names, 3) + [rng.choice([n for n in names if n.endswith('-transfer')])] + rng.sample(CORES, 2)
+        victims = rng.sample(names, 3) + rng.sample(CORES, 2) + [rng.choice([n for n in names if n.endswith(f'-{role}')])
+                                                                 for role in ('transfer', rng.choice(B2C_ROLES))]
+        victims += [rng.choice(RAINS), *rng.choice(CACHES)]
         rng.shuffle(victims)
         self.vanishes = rng.choice((None, None, 'A', 'B'))
         if not self.vanishes:

@@ -11,18 +11,21 @@ import random
 import sys
 import threading
 import time
+from collections import namedtuple
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'integration'))
 import hb  # noqa: E402
 
+import b2c_books  # noqa: E402
 import books  # noqa: E402
 import kills  # noqa: E402
 import people  # noqa: E402
+import rain  # noqa: E402
 
 QUIET_S = 60
-# Envelopes, and the seconds in which they are sent and the kills fall.
-FULL, SHORT = (240, 8), (45, 3)
+Size = namedtuple('Size', 'packets wins gifts withdrawals seconds')  # the seconds in which they are sent and the kills fall
+FULL, SHORT = Size(180, 50, 12, 150, 8), Size(35, 12, 4, 30, 3)
 
 
 def some(rng, most):
@@ -49,17 +52,19 @@ def set_faults(stack, change):
 
 class Run:
     def __init__(self, stack, seed, size):
-        packets, seconds = size
         self.stack, self.seed = stack, seed
         rng = random.Random(seed)
         self.faults = finance_faults(rng, seed)
-        self.crowd = people.Crowd(stack, rng, packets, seconds)
-        self.killer = kills.Killer(stack, rng, seconds)
+        self.crowd = people.Crowd(stack, rng, size.packets, size.seconds)
+        self.rain = rain.Rain(self.crowd, rng, size.wins, size.gifts, size.withdrawals)
+        self.crowd.others.append(self.rain)
+        self.killer = kills.Killer(stack, rng, size.seconds)
 
     def go(self):
         """What is wrong, as texts."""
         began = time.monotonic()
         mark = books.mark(self.stack)
+        self.rain.prepare()
         set_faults(self.stack, self.faults)
         hand = threading.Thread(target=self.killer.run)
         hand.start()
@@ -70,18 +75,18 @@ class Run:
         set_faults(self.stack, {'reset': True})
         kills.all_run(self.stack)
         worked = time.monotonic() - began
-        open_orders = books.wait_final(self.stack, QUIET_S)
-        found = open_orders or books.differences(self.stack, self.crowd, mark)
+        open_orders, last = books.wait_final(self.stack, QUIET_S)
+        found = open_orders or books.differences(self.stack, self.crowd, mark) + b2c_books.differences(self.stack, self.rain)
         counts = books.counts(self.stack, mark)
         return {'seed': self.seed, 'ok': not found, 'orders': sum(counts.values()), **counts, 'killed': self.killer.killed,
-                'work_s': round(worked, 1), 'all_s': round(time.monotonic() - began, 1), 'found': found}
+                'work_s': round(worked, 1), 'all_s': round(time.monotonic() - began, 1), 'last': last, 'found': found}
 
 
 def tell(result, as_json):
     if as_json:
         print(json.dumps(result), flush=True)
         return
-    kinds = ', '.join(f'{result[k]} {k}' for k in books.KINDS)
+    kinds = ', '.join(f'{result[k]} {k}' for k in books.COUNTED)
     print(f'{"ok" if result["ok"] else "FAILED"} seed {result["seed"]}: {result["orders"]} orders ({kinds}), '
           f'{len(result["killed"])} kills ({" ".join(result["killed"])}), {result["work_s"]} s + quiet = {result["all_s"]} s', flush=True)
     for line in result['found'][:20]:

@@ -30,6 +30,7 @@ class Crowd:
         self.stack, self.seconds = stack, seconds
         self.plans = [Plan(rng) for _ in range(packets)]
         self.won, self.lost, self.wrong = {}, set(), []
+        self.others = []  # who else does something meanwhile: their start() adds jobs, their plans have packets
         self.jobs = queue.PriorityQueue()
         self.lock, self.left, self.order = threading.Lock(), 0, 0
 
@@ -39,11 +40,16 @@ class Crowd:
             self.order += 1
             self.jobs.put((time.monotonic() + delay_s, self.order, job, args))
 
+    def packets(self):
+        return [p.packet for plans in (self.plans, *(o.plans for o in self.others)) for p in plans if p.packet]
+
     def work(self):
         """Until everybody knows how it ended, or has given up."""
         for plan in self.plans:
             self.stack.mint_all([plan.sender, *plan.claimers])
         self.began = time.monotonic()
+        for part in self.others:
+            part.start()
         for i, plan in enumerate(self.plans):
             self.add(0.6 * self.seconds * i / len(self.plans), self.send, plan)
         hands = [threading.Thread(target=self.hand) for _ in range(THREADS)]
@@ -78,18 +84,26 @@ class Crowd:
         if time.monotonic() - self.began < self.seconds + PATIENCE_S:
             self.add(delay_s, job, *args)
 
-    def send(self, plan):
-        answer = self.stack.send(plan.sender, plan.total, plan.count, plan.split, key=plan.key)
-        if answer.status != 201:
-            if answer.status < 500 and not (answer.body and answer.json.get('retryable')):
-                self.wrong.append(f'N a send of {plan.sender} was refused: {answer}')
-            else:
-                self.again(0.1, self.send, plan)
-            return
+    def refused(self, answer, what, job, *args):
+        """Not the answer that was hoped for: the same again where that is told, else it is wrong."""
+        if answer.status >= 500 or (answer.body and answer.json.get('retryable')):
+            self.again(0.1, job, *args)
+        else:
+            self.wrong.append(f'N {what} was refused: {answer}')
+
+    def sent(self, plan, answer):
+        """Whether it is the first answer to this plan's send; the others must name the same packet."""
         packet = answer.json['packet']['id']
         if plan.packet and plan.packet != packet:
             self.wrong.append(f'K one key of {plan.sender} made the packets {plan.packet} and {packet}')
         first, plan.packet = plan.packet is None, packet
+        return first
+
+    def send(self, plan):
+        answer = self.stack.send(plan.sender, plan.total, plan.count, plan.split, key=plan.key)
+        if answer.status != 201:
+            return self.refused(answer, f'a send of {plan.sender}', self.send, plan)
+        first = self.sent(plan, answer)
         if first and plan.count % 4 == 0:  # a client that lost the answer: the same packet must come again
             self.add(0.05, self.send, plan)
         if first and plan.pays != 'never':
@@ -108,11 +122,7 @@ class Crowd:
     def claim(self, plan, uid):
         answer = self.stack.claim(uid, plan.packet)
         if answer.status != 200:
-            if answer.status < 500 and not (answer.body and answer.json.get('retryable')):
-                self.wrong.append(f'N a claim of {uid} on {plan.packet} was refused: {answer}')
-            else:
-                self.again(0.1, self.claim, plan, uid)
-            return
+            return self.refused(answer, f'a claim of {uid} on {plan.packet}', self.claim, plan, uid)
         told = answer.json
         if told.get('claim'):
             mine = (int(told['claim']['claim_no']), told['claim']['amount']['amount'])

@@ -45,6 +45,30 @@ def b64(data):
     return base64.urlsafe_b64encode(data).rstrip(b'=').decode()
 
 
+def rfc3339(t):
+    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(t))
+
+
+def campaign_text(*campaigns):
+    """The file of `hbctl campaign apply`; each a dict of the options."""
+    groups = []
+    for c in campaigns:
+        lines = [f'name = "{c["name"]}"', f'number = {c["number"]}']
+        lines += [f'{k} = "{c[k]}"' for k in ('starts_at', 'ends_at') if k in c]
+        lines += [f'{k} = {c[k]}' for k in ('every_s', 'lasts_s', 'limit', 'expiry_s', 'lease_fen')]
+        prizes = ', '.join(f'{{ amount_fen = {p["amount_fen"]}; ppm = {p["ppm"]}; }}' for p in c['prizes'])
+        budget = ' '.join(f'{cell} = {fen};' for cell, fen in c['budget'].items())
+        groups.append('{\n' + '\n'.join(f'{line};' for line in lines) + f'\nprizes = ( {prizes} );\nbudget = {{ {budget} }};\n}}')
+    return 'campaigns = ( ' + ', '.join(groups) + ' );\n'
+
+
+def apply(stack, *campaigns, reason='a test'):
+    with tempfile.NamedTemporaryFile('w', suffix='.cfg') as f:
+        f.write(campaign_text(*campaigns))
+        f.flush()
+        hbctl(stack, 'campaign', 'apply', f.name, '--reason', reason)
+
+
 class Campaign:
     """A campaign of this stack, with its budget in each cell and a lease of it. It never rains, or, with `prize`, every draw wins that."""
     numbers = itertools.count(500000 + int(time.time()) % 40000 * 10)
@@ -54,13 +78,9 @@ class Campaign:
     def __init__(self, stack, budget=10_000_000, leased=5_000_000, prize=0):
         self.stack, self.number, self.lease = stack, next(self.numbers), {}
         self.name = f'b2c-{self.number}'
-        text = f'''campaigns = ( {{ name = "{self.name}"; number = {self.number}; {'' if prize else 'starts_at = "2090-01-01T00:00:00Z";'}
-            every_s = 86400; lasts_s = 86400; limit = 10; expiry_s = 3600; lease_fen = 10000;
-            prizes = ( {{ amount_fen = {prize or 1}; ppm = 1000000; }} ); budget = {{ {' '.join(f'{c} = {budget};' for c in stack.cells)} }}; }} );'''
-        with tempfile.NamedTemporaryFile('w', suffix='.cfg') as f:
-            f.write(text)
-            f.flush()
-            hbctl(stack, 'campaign', 'apply', f.name, '--reason', 'a test')
+        apply(stack, {'name': self.name, 'number': self.number, **({} if prize else {'starts_at': '2090-01-01T00:00:00Z'}),
+                      'every_s': 86400, 'lasts_s': 86400, 'limit': 10, 'expiry_s': 3600, 'lease_fen': 10000,
+                      'prizes': [{'amount_fen': prize or 1, 'ppm': 1000000}], 'budget': {c: budget for c in stack.cells}})
         for cell in stack.cells if leased else ():
             self.lease[cell] = self.lend(cell, leased)
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import b2c
 import hb
 
 CELL = 'A'
@@ -16,27 +17,14 @@ NEXT = iter(range(int(time.time()) % 90000 * 10 + 1000, 999999))
 SURE = [{'amount_fen': 10, 'ppm': 1000000}]
 
 
-def rfc3339(t):
-    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(t))
-
-
 def hbctl(stack, *args):
     return subprocess.run([hb.ROOT / 'dev', 'hbctl', *args], env={**os.environ, 'HB_NAME': stack.folder.name},
                           capture_output=True, text=True)
 
 
-def text_of(c):
-    lines = [f'name = "{c["name"]}"', f'number = {c["number"]}']
-    lines += [f'{k} = "{c[k]}"' for k in ('starts_at', 'ends_at') if k in c]
-    lines += [f'{k} = {c[k]}' for k in ('every_s', 'lasts_s', 'limit', 'expiry_s', 'lease_fen')]
-    prizes = ', '.join(f'{{ amount_fen = {p["amount_fen"]}; ppm = {p["ppm"]}; }}' for p in c['prizes'])
-    budget = ' '.join(f'{cell} = {fen};' for cell, fen in c['budget'].items())
-    return 'campaigns = ( {\n' + '\n'.join(f'{line};' for line in lines) + f'\nprizes = ( {prizes} );\nbudget = {{ {budget} }};\n}} );\n'
-
-
 def apply(stack, tmp_path, c, *more):
     path = tmp_path / f'{c["name"]}.cfg'
-    path.write_text(text_of(c))
+    path.write_text(b2c.campaign_text(c))
     return hbctl(stack, 'campaign', 'apply', str(path), '--reason', 'test', *more)
 
 
@@ -100,14 +88,14 @@ def test_bad_draws_are_refused(stack, campaign):
 
 def test_a_schedule_says_where_it_is(stack, campaign):
     now = int(time.time())
-    later = campaign(starts_at=rfc3339(now + 3600), every_s=600, lasts_s=60)['name']
-    over = campaign(starts_at=rfc3339(now - 3600), ends_at=rfc3339(now - 60), every_s=600, lasts_s=60)['name']
-    between = campaign(starts_at=rfc3339(now - 3590), every_s=1800, lasts_s=1)['name']
+    later = campaign(starts_at=b2c.rfc3339(now + 3600), every_s=600, lasts_s=60)['name']
+    over = campaign(starts_at=b2c.rfc3339(now - 3600), ends_at=b2c.rfc3339(now - 60), every_s=600, lasts_s=60)['name']
+    between = campaign(starts_at=b2c.rfc3339(now - 3590), every_s=1800, lasts_s=1)['name']
     for name, state in ((later, 'not_started'), (over, 'ended'), (between, 'not_started')):
         assert draw(stack, name, 1104).json == {'outcome': state, 'subsidy': None}
         assert stack.call('GET', f'/v1/rain/{name}', 1104).json['state'] == state
     told = stack.call('GET', f'/v1/rain/{later}', 1104).json
-    assert told['round'] == {'number': 1, 'starts_at': rfc3339(now + 3600)[:-1] + '.000Z', 'ends_at': rfc3339(now + 3660)[:-1] + '.000Z'}
+    assert told['round'] == {'number': 1, 'starts_at': b2c.rfc3339(now + 3600)[:-1] + '.000Z', 'ends_at': b2c.rfc3339(now + 3660)[:-1] + '.000Z'}
 
 
 def test_a_spent_budget_is_said_and_first_results_stay(stack, campaign):
@@ -116,14 +104,15 @@ def test_a_spent_budget_is_said_and_first_results_stay(stack, campaign):
     for uid in range(1110, 1120):
         answer = draw(stack, c['name'], uid).json
         if answer['outcome'] == 'won':
-            won[uid] = answer['subsidy']['subsidy_id']
+            won[uid] = answer['draw'], answer['subsidy']['subsidy_id']
         else:
-            assert answer == {'outcome': 'budget_spent', 'subsidy': None, 'round': answer['round'], 'draw': 0, 'draws_left': 1}
+            k = answer['draw']  # 0, unless memcached was too slow to say so
+            assert answer == {'outcome': 'budget_spent', 'subsidy': None, 'round': answer['round'], 'draw': k, 'draws_left': 1 - k}
             spent += 1
     assert 4 <= len(won) <= 5 and spent == 10 - len(won)  # 20 + 20 + 15 fen hold 2 + 2 + 1 prizes of 10
     stack.wait(lambda: stack.call('GET', f'/v1/rain/{c["name"]}', 1110).json['state'] in ('budget_spent', 'raining'), 'the state is told')
-    for uid, number in won.items():
-        assert draw(stack, c['name'], uid, {'draw': 0}).json['subsidy']['subsidy_id'] == number
+    for uid, (k, number) in won.items():
+        assert draw(stack, c['name'], uid, {'draw': k}).json['subsidy']['subsidy_id'] == number
 
 
 def test_a_win_is_repeated_though_the_budget_is_spent_and_hb_rain_has_forgotten_it(stack, campaign):
