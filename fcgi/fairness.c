@@ -2,6 +2,7 @@
  * (docs/fairness.md). Before, not even the sender may know the seed, for it tells every amount. The
  * packet's state says when that is, and not the clock: a claim that came in time may still wait in
  * its lane, and hb-core's clock may be behind ours. */
+#include "domain/flags.h"
 #include "domain/states.h"
 #include "fcgi/handlers.h"
 #include "fcgi/views.h"
@@ -37,10 +38,26 @@ static err_t shares_write(app_call_t *c, const shares_source *src)
 	return ERR_OK;
 }
 
+/* Nothing that a database must be asked for. */
+static err_t degraded_write(app_call_t *c)
+{
+	jw_t *w = &c->r->out;
+	jw_obj(w, NULL);
+	jw_str(w, "algorithm", "hb-split-1");
+	jw_id(w, "packet_id", c->number);
+	jw_bool(w, "revealed", false);
+	jw_null(w, "seed");
+	views_degraded(w, FLAGS_FAIRNESS);
+	jw_obj_end(w);
+	return ERR_OK;
+}
+
 err_t handle_fairness(app_call_t *c)
 {
 	packet_row p;
 	bool revealed;
+	if (flags_off_at(FLAGS_FAIRNESS, c->route->id, c->uid))
+		return degraded_write(c);
 	err_t e = packet_read(c, &p, &revealed);
 	if (e != ERR_OK)
 		return e;

@@ -9,6 +9,7 @@
 #include "base/logger.h"
 #include "base/metrics.h"
 #include "base/parse.h"
+#include "domain/flags.h"
 #include "domain/session.h"
 #include <stdlib.h>
 #include <string.h>
@@ -292,6 +293,8 @@ static err_t gate_checks(const gate_t *g, app_call_t *c)
 		e = gate_slot(c, c->number);
 	if (e == ERR_OK && c->route->auth == ROUTES_AUTH_USER)
 		e = gate_session(g, c);
+	if (e == ERR_OK && flags_refuses(c->route->id, c->uid))
+		e = ERR_FEATURE_DEGRADED;
 	if (e == ERR_OK)
 		e = gate_body(c);
 	if (e == ERR_OK)

@@ -1,6 +1,7 @@
 /* Why: both lists live in the user's own cell and go by time, newest first: numbers do not rise with
  * time over several processes and cells, since each leases blocks of its own. One row more than a
  * page tells whether there is more. */
+#include "domain/flags.h"
 #include "domain/packet.h"
 #include "fcgi/cursor.h"
 #include "fcgi/handlers.h"
@@ -60,6 +61,8 @@ err_t handle_received(app_call_t *c)
 	err_t e = cursor_read(c, &at);
 	if (e != ERR_OK)
 		return e;
+	if (flags_off_at(FLAGS_RECEIVED_LIST, c->route->id, c->uid))
+		return views_degraded_list(c, FLAGS_RECEIVED_LIST);
 	db_rows_t *r;
 	e = received_read(c, &at, &r);
 	if (e != ERR_OK)

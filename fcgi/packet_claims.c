@@ -1,4 +1,5 @@
 /* Why: who got what, in the order of claims, which never changes; so the index is the cursor. */
+#include "domain/flags.h"
 #include "domain/states.h"
 #include "fcgi/cursor.h"
 #include "fcgi/handlers.h"
@@ -51,6 +52,8 @@ err_t handle_packet_claims(app_call_t *c)
 	err_t e = cursor_read(c, &at);
 	if (e != ERR_OK)
 		return e;
+	if (flags_off_at(FLAGS_CLAIM_DETAILS, c->route->id, c->uid))
+		return views_degraded_list(c, FLAGS_CLAIM_DETAILS);
 	claims_page *page = arena_alloc(c->r->arena, sizeof *page);
 	e = claims_read(c, &at, page);
 	if (e != ERR_OK)

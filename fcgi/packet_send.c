@@ -249,6 +249,9 @@ err_t handle_packet_send(app_call_t *c)
 	err_t e = body_read(c, &body);
 	if (e != ERR_OK)
 		return e;
+	if (flags_off_at(body.kind == PACKET_C2C ? FLAGS_C2C_SEND : FLAGS_B2C_SEND, c->route->id,
+		    c->uid))
+		return ERR_FEATURE_DEGRADED;
 	const packet_desk desk = {.db = a->db,
 		.numbers = a->numbers,
 		.shares = a->shares,

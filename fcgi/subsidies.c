@@ -2,6 +2,7 @@
  * tokens are read first: a win that is recorded in between is then in both, and shown once; the other
  * way round it would be in neither. Nothing is recorded here. A token list that cannot be read, or of
  * which nobody can prove that it is whole, is said to be degraded; sending works all the same. */
+#include "domain/flags.h"
 #include "domain/states.h"
 #include "domain/subsidy.h"
 #include "domain/token_list.h"
@@ -116,9 +117,10 @@ err_t handle_subsidies(app_call_t *c)
 	listing l = {.token = arena_alloc(c->r->arena, TOKEN_LIST_MAX * sizeof *l.token),
 		.row = arena_alloc(
 			c->r->arena, (SUBSIDY_LIST_MAX + TOKEN_LIST_MAX) * sizeof *l.row)};
-	token_list_read(c->app->cache, p->seal_keys,
-		topology_member_at(p->cell, p->site)->rain_count, c->uid, c->now_ms, l.token,
-		&l.tokens, &l.complete);
+	if (!flags_off_at(FLAGS_TOKEN_LIST, c->route->id, c->uid))
+		token_list_read(c->app->cache, p->seal_keys,
+			topology_member_at(p->cell, p->site)->rain_count, c->uid, c->now_ms,
+			l.token, &l.tokens, &l.complete);
 	const err_t e = rows_read(c, &l);
 	if (e == ERR_OK)
 		answer_write(c, &l);

@@ -84,3 +84,22 @@ err_t views_insider(app_call_t *c, db_t *db, packet_row *out)
 	e = claim_find(db, c->number, c->uid, &claim);
 	return e == ERR_NOT_FOUND ? ERR_FORBIDDEN : e;
 }
+
+void views_degraded(jw_t *w, flags_id flag)
+{
+	jw_arr(w, "degraded");
+	jw_str(w, NULL, flags_table()[flag].name);
+	jw_arr_end(w);
+}
+
+err_t views_degraded_list(app_call_t *c, flags_id flag)
+{
+	jw_t *w = &c->r->out;
+	jw_obj(w, NULL);
+	jw_arr(w, "data");
+	jw_arr_end(w);
+	jw_null(w, "next_cursor");
+	views_degraded(w, flag);
+	jw_obj_end(w);
+	return ERR_OK;
+}

@@ -4,6 +4,7 @@
 #define HB_FCGI_VIEWS_H
 
 #include "domain/claim.h"
+#include "domain/flags.h"
 #include "domain/packet.h"
 #include "domain/transfer.h"
 #include "domain/withdrawal.h"
@@ -25,5 +26,10 @@ err_t views_cover(app_call_t *c, db_t *db, packet_row *out) MUST_CHECK;
 /* And for somebody who may see its claims: the sender, and those who have claimed. ERR_NOT_FOUND,
  * ERR_FORBIDDEN. */
 err_t views_insider(app_call_t *c, db_t *db, packet_row *out) MUST_CHECK;
+
+/* "degraded": [the flag's name], of an answer that the flag has made smaller. */
+void views_degraded(jw_t *w, flags_id flag);
+/* An empty page of a list that is switched off. */
+err_t views_degraded_list(app_call_t *c, flags_id flag) MUST_CHECK;
 
 #endif

@@ -30,7 +30,7 @@ static void audit_path(char out[512], bool make)
 	snprintf(out, 512, "%s/audit/audit.log", verb_state());
 }
 
-static void who_runs(char out[128])
+void audit_who(char out[128])
 {
 	const struct passwd *pw = getpwuid(getuid());
 	const char *via = getenv("SUDO_USER");
@@ -99,7 +99,7 @@ static size_t make_line(char out[LINE_BYTES], const chain *c, const char *verb, 
 	char who[128], hash[HASH_CHARS + 1];
 	jw_t w;
 
-	who_runs(who);
+	audit_who(who);
 	jw_start_fixed(&w, out, LINE_BYTES - HASH_CHARS - 32);
 	jw_obj(&w, NULL);
 	jw_i64(&w, "seq", (int64_t)c->count + 1);

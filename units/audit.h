@@ -7,6 +7,8 @@
 
 #include "units/verb.h"
 
+/* Whoever runs hbctl, "root for li" through sudo. */
+void audit_who(char out[128]);
 /* Who is whoever runs hbctl (and through sudo); `verb` e.g. "campaign apply"; `what` is text that
  * says what changes; `why` is --reason. Nothing may be changed when this fails (said on stderr). */
 err_t audit_begin(const char *verb, const char *what, const char *why) MUST_CHECK;

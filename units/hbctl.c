@@ -49,6 +49,17 @@ static const struct {
 		"audited"},
 	{"campaign", "list", campaign_verb, "", "the campaigns of each cell and their budgets"},
 	{"campaign", "show", campaign_verb, "NAME", "one of them, with its rules"},
+	{"flags", "list", flags_verb, "",
+		"what is switched down, until when and why, and how many programs have applied it"},
+	{"flags", "set", flags_verb,
+		"NAME on|off --reason TEXT [--percent N] [--cells AB] [--interface NAME]… "
+		"[--ttl 30m] [--owner WHO] [--ticket ID]",
+		"write a flag into every site's flags.cfg; exit 4 unless every program has applied "
+		"it"},
+	{"flags", "clear", flags_verb, "NAME --reason TEXT", "take a flag out of them"},
+	{"flags", "check", flags_verb, "[FILE]", "whether a flags.cfg is right, or each site's"},
+	{"flags", "here", flags_verb, "SITE show | SITE put NAME [GROUP]",
+		"what the others call at each site; GROUP in base64url"},
 	{"audit", "tail", audit_verb, "[LINES]", "who changed what, and why"},
 	{"audit", "verify", audit_verb, "",
 		"whether any line was changed or taken out; exit 10 when one was"},

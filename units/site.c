@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* memfd_create */
 #include "units/site.h"
 
 #include "base/clk.h"
@@ -6,6 +7,8 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,7 +19,7 @@ enum { PREFIX_BYTES = TOPOLOGY_COMMAND_BYTES + 8 };
 
 /* In a process group of its own, so that all of it can be killed, and with its output where an
  * operator sees it and a table or JSON on stdout stays whole. */
-static pid_t spawn(char *const *argv)
+static pid_t spawn(char *const *argv, int out)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
@@ -25,7 +28,7 @@ static pid_t spawn(char *const *argv)
 	posix_spawn_file_actions_init(&files);
 	posix_spawnattr_init(&attr);
 	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", 0, 0);
-	posix_spawn_file_actions_adddup2(&files, STDERR_FILENO, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&files, out >= 0 ? out : STDERR_FILENO, STDOUT_FILENO);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
 	posix_spawnattr_setpgroup(&attr, 0);
 	errno = posix_spawn(&pid, "/bin/sh", &files, &attr, argv, environ);
@@ -36,14 +39,14 @@ static pid_t spawn(char *const *argv)
 	return errno ? 0 : pid;
 }
 
-void site_begin(
-	const topology_site *site, const char *prefix, const char *const *args, site_job *out)
+static void begin(const topology_site *site, const char *prefix, const char *const *args, int keep,
+	site_job *out)
 {
 	char command[PREFIX_BYTES];
 	char *argv[4 + SITE_ARGS_MAX + 1] = {"/bin/sh", "-c", command, "sh"};
 	unsigned n = 4;
 
-	*out = (site_job){.site = site, .began_ms = clk_mono_ms()};
+	*out = (site_job){.site = site, .began_ms = clk_mono_ms(), .out = keep};
 	if (!*prefix)
 		return;
 	snprintf(command, sizeof(command), "%s \"$@\"", prefix);
@@ -51,7 +54,33 @@ void site_begin(
 		BUG_ON(n == 4 + SITE_ARGS_MAX);
 		argv[n++] = (char *)(uintptr_t)*args;
 	}
-	out->pid = spawn(argv);
+	out->pid = spawn(argv, keep);
+}
+
+void site_begin(
+	const topology_site *site, const char *prefix, const char *const *args, site_job *out)
+{
+	begin(site, prefix, args, -1, out);
+}
+
+void site_begin_keeping(
+	const topology_site *site, const char *prefix, const char *const *args, site_job *out)
+{
+	int keep = memfd_create("site", MFD_CLOEXEC);
+
+	BUG_ON(keep < 0);
+	begin(site, prefix, args, keep, out);
+}
+
+char *site_output(site_job *j)
+{
+	off_t n = lseek(j->out, 0, SEEK_END);
+	char *text = calloc(1, (size_t)n + 1);
+
+	BUG_ON(!text || n < 0 || pread(j->out, text, (size_t)n, 0) != n);
+	close(j->out);
+	j->out = -1;
+	return text;
 }
 
 bool site_ended(const site_job *j, int64_t timeout_ms)

@@ -12,12 +12,13 @@ typedef struct {
 	const topology_site *site;
 	pid_t pid; /* 0: could not be begun, or has ended; its process group */
 	int64_t began_ms;
+	int out; /* a file with its output, to be closed by whoever asked for it; -1: goes to stderr */
 } site_job;
 
 enum { SITE_ARGS_MAX = 6 };
 
 /* Begins `prefix` (one of the site's two) with `args`, NULL-terminated, at most SITE_ARGS_MAX. Its
- * output goes to stderr. An empty prefix begins nothing. */
+ * output goes to stderr, or is kept for site_output. An empty prefix begins nothing. */
 void site_begin(
 	const topology_site *site, const char *prefix, const char *const *args, site_job *out);
 /* Whether it has ended, waiting at most until timeout_ms after its beginning. */
@@ -25,6 +26,10 @@ bool site_ended(const site_job *j, int64_t timeout_ms);
 /* Waits until it has ended, at most until timeout_ms after its beginning, when it is killed. True only
  * when it ended with 0. */
 bool site_end(site_job *j, int64_t timeout_ms) MUST_CHECK;
+/* Like site_begin, and after site_end what it wrote to stdout, which the caller frees. */
+void site_begin_keeping(
+	const topology_site *site, const char *prefix, const char *const *args, site_job *out);
+char *site_output(site_job *j);
 
 /* Writes the go-live file of a cell at a site. */
 void site_begin_live(

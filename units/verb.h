@@ -22,6 +22,7 @@ typedef enum {
 int audit_verb(int argc, char **argv);
 int campaign_verb(int argc, char **argv);
 int fairness_verb(int argc, char **argv);
+int flags_verb(int argc, char **argv);
 int token_verb(int argc, char **argv);
 int config_verb(int argc, char **argv);
 int orders_verb(int argc, char **argv);

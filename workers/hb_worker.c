@@ -14,15 +14,21 @@ enum { THREADS_MAX = 64 };
 
 #define LOOP(name, waits, help)                                                                    \
 	{                                                                                          \
-#name, name##_run, NULL, QUEUE_COUNT, waits, 0, 0, NULL, help                      \
+#name, name##_run, NULL, QUEUE_COUNT, waits, 0, 0, NULL, NULL, help                \
 	}
 #define CONSUMER(name, queue, waits, help)                                                         \
 	{                                                                                          \
-#name, consume_run, name##_handle, QUEUE_##queue, waits, 0, 0, NULL, help          \
+#name, consume_run, name##_handle, QUEUE_##queue, waits, 0, 0, NULL, NULL, help    \
 	}
 static const role_row roles[] = {
 	LOOP(relay, false, "publishes the outbox to RabbitMQ"),
-	CONSUMER(transfer, TRANSFER, true, "pays claims: through finance, or by a credit"),
+	{.name = "transfer",
+		.loop = consume_run,
+		.handler = transfer_handle,
+		.queue = QUEUE_TRANSFER,
+		.waits = true,
+		.held = transfer_held,
+		.help = "pays claims: through finance, or by a credit"},
 	CONSUMER(credit, CREDIT, false, "credits claims to the wallets of this cell"),
 	CONSUMER(credited, CREDITED, false, "ends the credits that other cells have answered"),
 	CONSUMER(refund, REFUND, true, "gives refunds to finance"),
@@ -40,7 +46,7 @@ static const role_row roles[] = {
 		.help = "records wins of the rain, subsidy.rate a second; settles leases"},
 	CONSUMER(issue, ISSUE, false, "issues what partners ask for by message"),
 	LOOP(sweep, true, "expires packets, pushes orders that are due"),
-	{"parked", consume_run, NULL, QUEUE_PARKED, false, 0, 0, NULL,
+	{"parked", consume_run, NULL, QUEUE_PARKED, false, 0, 0, NULL, NULL,
 		"keeps what RabbitMQ has given up"},
 	LOOP(alert, false, "tells people what is stuck or parked"),
 	LOOP(heartbeat, false, "writes the cell's heartbeat row"),

@@ -30,6 +30,8 @@ typedef struct {
 	/* Of a consumer, or NULL: all that was confirmed to its publisher before at_ms is handled,
 	 * and this is the queue's only consumer. Some times a second while nothing comes. */
 	void (*idle)(worker_t *w, int64_t at_ms);
+	/* Of a consumer, or NULL: while true, the messages stay in their queue. */
+	bool (*held)(void);
 	const char *help;
 } role_row;
 
@@ -50,6 +52,7 @@ void sweep_run(worker_t *w);
 void heartbeat_run(worker_t *w);
 void reconcile_run(worker_t *w);
 void alert_run(worker_t *w);
+bool transfer_held(void);
 err_t transfer_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t refund_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t withdraw_handle(worker_t *w, const outbox_events *events) MUST_CHECK;

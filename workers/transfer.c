@@ -6,6 +6,7 @@
 #include "base/clk.h"
 #include "base/logger.h"
 #include "domain/credit.h"
+#include "domain/flags.h"
 #include "domain/packet.h"
 #include "workers/role.h"
 
@@ -38,6 +39,11 @@ static err_t handle_one(worker_t *w, const outbox_event *event)
 		.next_check_at_ms = now_ms + orders_wait_ms(w->p->conf, 0)};
 	err_t err = role_transact(w, add_tx, &a);
 	return err == ERR_OK && !credit ? role_submit(w, FINANCE_TRANSFER, event->no) : err;
+}
+
+bool transfer_held(void)
+{
+	return flags_off(FLAGS_TRANSFER_ASYNC, 0);
 }
 
 err_t transfer_handle(worker_t *w, const outbox_events *events)

@@ -46,8 +46,7 @@ bool cfg_int(const config_setting_t *s, int64_t least, int64_t most, int64_t *ou
 	return true;
 }
 
-/* The end of the string or comment that begins at `p`, or `p` itself. */
-static const char *cfg_skip(const char *p)
+const char *cfg_skip(const char *p)
 {
 	const char *end;
 
@@ -123,9 +122,9 @@ static err_t cfg_scan(const char *path, const char *text, char why[CFG_WHY_BYTES
 	return ERR_OK;
 }
 
-/* The whole file, zero-terminated, or NULL and *wrong. */
-static char *cfg_slurp(const char *path, const char **wrong)
+char *cfg_slurp(const char *path, char why[CFG_WHY_BYTES])
 {
+	const char *wrong = NULL;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char *buf = malloc(CFG_FILE_BYTES + 1);
 	size_t len = 0;
@@ -137,16 +136,16 @@ static char *cfg_slurp(const char *path, const char **wrong)
 		if (n > 0)
 			len += (size_t)n;
 	}
-	*wrong = NULL;
 	if (fd < 0 || n < 0)
-		*wrong = strerror(errno);
+		wrong = strerror(errno);
 	else if (len > CFG_FILE_BYTES)
-		*wrong = "the file is larger than 1 MB";
+		wrong = "the file is larger than 1 MB";
 	else if (memchr(buf, 0, len))
-		*wrong = "a zero byte in the text";
+		wrong = "a zero byte in the text";
 	if (fd >= 0)
 		close(fd);
-	if (*wrong) {
+	if (wrong) {
+		(void)!cfg_fail(why, path, NULL, "%s", wrong);
 		free(buf);
 		return NULL;
 	}
@@ -154,24 +153,26 @@ static char *cfg_slurp(const char *path, const char **wrong)
 	return buf;
 }
 
-err_t cfg_read(const char *path, char why[CFG_WHY_BYTES], config_t *out)
+err_t cfg_parse(const char *path, const char *text, char why[CFG_WHY_BYTES], config_t *out)
 {
-	const char *wrong;
-	char *text = cfg_slurp(path, &wrong);
-	err_t e;
+	err_t e = cfg_scan(path, text, why);
 
-	if (!text)
-		return cfg_fail(why, path, NULL, "%s", wrong);
-	e = cfg_scan(path, text, why);
 	if (e)
-		goto out;
+		return e;
 	config_init(out); /* in place: the tree points back to it */
 	if (!config_read_string(out, text)) {
 		e = cfg_fail(why, path, NULL, "line %d: %s", config_error_line(out),
 			config_error_text(out));
 		config_destroy(out);
 	}
-out:
+	return e;
+}
+
+err_t cfg_read(const char *path, char why[CFG_WHY_BYTES], config_t *out)
+{
+	char *text = cfg_slurp(path, why);
+	err_t e = text ? cfg_parse(path, text, why, out) : ERR_CONFIG_INVALID;
+
 	free(text);
 	return e;
 }

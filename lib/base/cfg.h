@@ -15,6 +15,14 @@ enum { CFG_WHY_BYTES = 256, CFG_FILE_BYTES = 1 << 20 };
  * reason. */
 err_t cfg_read(const char *path, char why[CFG_WHY_BYTES], config_t *out) MUST_CHECK;
 
+/* The two halves of cfg_read, for whoever needs the text too: the whole file, zero-terminated, which
+ * the caller frees, or NULL with the reason in `why`; and the tree of such a text. */
+char *cfg_slurp(const char *path, char why[CFG_WHY_BYTES]);
+err_t cfg_parse(
+	const char *path, const char *text, char why[CFG_WHY_BYTES], config_t *out) MUST_CHECK;
+/* The end of the string or comment that begins at `p` of such a text, or `p` itself. */
+const char *cfg_skip(const char *p);
+
 /* Writes "file:line: reason" to `why` and returns ERR_CONFIG_INVALID; `at` may be NULL. */
 err_t cfg_fail(char why[CFG_WHY_BYTES], const char *path, const config_setting_t *at,
 	const char *fmt, ...) PRINTF_LIKE(4, 5) MUST_CHECK;

@@ -3,8 +3,10 @@
 #include "domain/live.h"
 #include "base/life.h"
 #include "base/logger.h"
+#include "domain/flags.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -49,16 +51,20 @@ static void *live_run(void *ctx)
 		}
 		(void)poll(p, 2, LIVE_LOOK_MS);
 		(void)!read(life_reload_fd(), &told, sizeof(told));
+		flags_look();
 	}
 	return NULL;
 }
 
-err_t live_watch(const char *path, const char *as)
+err_t live_watch(const char *path, const char *as, const char *cell)
 {
+	char folder[512];
 	pthread_t thread;
 
 	snprintf(live.path, sizeof(live.path), "%s", path);
 	snprintf(live.as, sizeof(live.as), "%s", as);
+	snprintf(folder, sizeof(folder), "%s", path);
+	flags_begin(dirname(folder), cell);
 	if (pthread_create(&thread, NULL, live_run, NULL))
 		return ERR_INTERNAL;
 	pthread_detach(thread);

@@ -9,8 +9,9 @@ enum { LIVE_BYTES = 128 };
 
 /* What the file says; false, and "", when there is none or it cannot be read. */
 bool live_text(const char *path, char out[LIVE_BYTES]);
-/* Starts a thread that calls life_stop once the file says something else than `as`. After life_start. */
-err_t live_watch(const char *path, const char *as) MUST_CHECK;
+/* Starts a thread that calls life_stop once the file says something else than `as`, and that looks
+ * after the flags (flags.h) beside it. After life_start and metrics_open. */
+err_t live_watch(const char *path, const char *as, const char *cell) MUST_CHECK;
 /* Whether that has happened. */
 bool live_changed(void);
 /* Runs this program anew in this process, with the arguments it was started with. */

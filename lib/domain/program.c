@@ -214,7 +214,7 @@ program_t *program_start(int argc, char **argv, const char *name, const char *db
 		program_refuse("the metrics' file cannot be opened");
 	if (life_start(on_stop, ctx))
 		program_refuse("the signal thread does not start");
-	if (live_watch(a.live, live_as))
+	if (live_watch(a.live, live_as, p->cell->name))
 		program_refuse("the go-live file cannot be watched");
 	LOG(INFO, "program.start", {"site", LOG_S(p->site)}, {"epoch", LOG_U(p->epoch)},
 		{"as", LOG_S(p->active ? "active" : "standby")}, {"pid", LOG_I(getpid())});

@@ -4,3 +4,6 @@ tests_unit_test_split_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS) -lm
 tests_unit_test_shares_SOURCES = tests/unit/test_shares.c
 tests_unit_test_shares_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 EXTRA_DIST += tests/vectors
+check_PROGRAMS += tests/unit/test_flags
+tests_unit_test_flags_SOURCES = tests/unit/test_flags.c units/flags_text.c units/flags_text.h
+tests_unit_test_flags_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)

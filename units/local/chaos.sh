@@ -20,10 +20,22 @@ chaos_orders() {
 	return $status
 }
 
+# chaos_flags [--edits N] [--seed S]: flags.cfg edited in every way, good and bad, under load.
+chaos_flags() {
+	local status=0 log=$ROOT/.hb/chaos.log
+	mkdir -p "$ROOT/.hb"
+	chaos_dev down --wipe >"$log" 2>&1 || true
+	chaos_dev up >>"$log" 2>&1 || die "the stack of the campaign did not come up: $log"
+	/usr/bin/python3 "$ROOT/tests/integration/flag_edits.py" --stack "$ROOT/.hb/$CHAOS_NAME" "$@" || status=$?
+	chaos_dev down --wipe >>"$log" 2>&1 || status=1
+	return $status
+}
+
 chaos_run() {
 	case ${1:-} in
+	flags) chaos_flags "${@:2}" ;;
 	orders) chaos_orders "${@:2}" ;;
 	planted) planted_run "${@:2}" ;;
-	*) wrong "chaos: orders or planted" ;;
+	*) wrong "chaos: flags, orders or planted" ;;
 	esac
 }

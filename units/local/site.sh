@@ -5,6 +5,7 @@
 #                                               0 only when none of them is alive
 #   site.sh STACK SITE start CELL               lets them be started (the member asks the control record for its role)
 #   site.sh STACK SITE live CELL EPOCH PRIMARY  writes the go-live file, which the cell's programs here watch
+#   site.sh STACK SITE flags put|show …         `hbctl flags here`: this site's flags.cfg, and who has applied it
 #   site.sh STACK SITE nginx                    has nginx run with what the control records say now
 set -euo pipefail
 
@@ -84,6 +85,7 @@ case $VERB in
 fence) fence ;;
 start) start ;;
 live) live "$5" "$6" ;;
+flags) in_stack hbctl flags here "$SITE" "${@:4}" ;;
 nginx) in_stack hbctl nginx reload ;;
 *)
 	echo "site.sh: no such verb: $VERB" >&2

@@ -198,9 +198,12 @@ front_answers() {
 }
 
 stack_up() {
-	local began=$SECONDS
+	local began=$SECONDS site
 	mkdir -p "$STACK"/{etc,data/finance,data/wins,run,log,live,metrics}
-	cell_members | sed "s|.* |$STACK/live/|" | xargs mkdir -p
+	for site in $(cell_members | sed 's/.* //' | sort -u); do
+		mkdir -p "$STACK/live/$site"
+		[ -e "$STACK/live/$site/flags.cfg" ] || cp "$LOCAL/flags.cfg" "$STACK/live/$site/flags.cfg"
+	done
 	(umask 077 && mkdir -p "$STACK/secrets")
 	exec 9>"$STACK/lock"
 	flock -n 9 || die "another ./dev is at work on this stack ($STACK)"
