@@ -21,6 +21,7 @@ enum {
 	GATE_KEY_LEAST = 8,
 	GATE_KEY_MOST = 64,
 	GATE_ORIGIN_BYTES = 256,
+	GATE_ORIGINS_MAX = 8,
 };
 
 typedef struct {
@@ -42,7 +43,8 @@ struct gate {
 	app_handler handlers[ROUTES_COUNT];
 	pattern pattern[ROUTES_COUNT];
 	unsigned patterns;
-	char origin[GATE_ORIGIN_BYTES]; /* of http.front_url, as browsers write it */
+	char origin[GATE_ORIGINS_MAX][GATE_ORIGIN_BYTES]; /* of the front door, as browsers write it */
+	unsigned origins;
 };
 
 static const char *const list_parameters[] = {"limit", "cursor", NULL};
@@ -119,14 +121,42 @@ static bool origin_of(const char *url, char out[GATE_ORIGIN_BYTES])
 	return true;
 }
 
+/* Of addresses separated by commas; none is right. */
+static bool origins_read(gate_t *g, const char *urls)
+{
+	bool right = true;
+	while (*urls && right) {
+		char url[GATE_ORIGIN_BYTES];
+		const size_t n = strcspn(urls, ",");
+		right = n < sizeof(url) && g->origins < GATE_ORIGINS_MAX;
+		if (!right)
+			break;
+		memcpy(url, urls, n);
+		url[n] = '\0';
+		right = origin_of(url, g->origin[g->origins++]);
+		urls += n + (urls[n] == ',');
+	}
+	return right;
+}
+
+static bool origin_is_ours(const gate_t *g, const char *origin)
+{
+	for (unsigned i = 0; i < g->origins; i++)
+		if (strcmp(origin, g->origin[i]) == 0)
+			return true;
+	return false;
+}
+
 err_t gate_new(const gate_conf *c, const app_t *app, gate_t **out)
 {
 	bool demo = conf_b(app->p->conf, CONF_DEMO_LOGIN);
 	gate_t *g = calloc(1, sizeof(*g));
 	BUG_ON(!g);
 	g->conf = *c;
-	if (!origin_of(conf_s(app->p->conf, CONF_FRONT_URL), g->origin)) {
-		LOG(ERROR, "gate.front_url", {"is", LOG_S(conf_s(app->p->conf, CONF_FRONT_URL))});
+	if (!origins_read(g, conf_s(app->p->conf, CONF_FRONT_URL)) || g->origins != 1 ||
+		!origins_read(g, conf_s(app->p->conf, CONF_OTHER_FRONTS))) {
+		LOG(ERROR, "gate.front_url", {"is", LOG_S(conf_s(app->p->conf, CONF_FRONT_URL))},
+			{"others", LOG_S(conf_s(app->p->conf, CONF_OTHER_FRONTS))});
 		free(g);
 		return ERR_CONFIG_INVALID;
 	}
@@ -231,7 +261,7 @@ static err_t gate_session(const gate_t *g, app_call_t *c)
 	if (e != ERR_OK || bearer || strcmp(c->route->method, "GET") == 0)
 		return e;
 	bool ours = c->r->csrf && strcmp(c->r->csrf, "1") == 0 && c->r->origin &&
-		    strcmp(c->r->origin, g->origin) == 0;
+		    origin_is_ours(g, c->r->origin);
 	return ours ? ERR_OK : ERR_CSRF_REFUSED;
 }
 

@@ -21,6 +21,9 @@
 
 enum {
 	WORKERS = 2,
+	CLIENTS = 4096, /* connections of one worker that ask for nothing at the moment */
+	FAIL_S = 1,     /* nginx knows no less: the cell's programs are as good as back at once */
+	SHARED_FAIL_S = 10,
 	TEMPLATE_BYTES = 1 << 18,
 	PROBLEM_BYTES = 4096,
 	RETRY_MS = 1000,
@@ -34,9 +37,36 @@ extern char **environ;
 typedef struct {
 	FILE *to;
 	const topology_t *topo;
+	const topology_nginx *self;
 	const topology_member *active[TOPOLOGY_CELLS_MAX];
 	const char *user; /* of nginx's workers; NULL or "": nginx's default */
 } rendering;
+
+/* What a program may have under way of requests that came by this nginx: so many that it is never the
+ * bound of a program that answers, so few that all of a cell's hung programs together leave connections
+ * and memory for the other cells. Of an upstream that all cells share, what hangs takes little. */
+static unsigned under_way(bool shared)
+{
+	unsigned most = (unsigned)conf_i(verb_conf(), CONF_HTTP_UPSTREAM_MAX);
+
+	return shared ? most / 8 : most;
+}
+
+static void begin_upstream(const rendering *r, const char *name, const char *balance)
+{
+	fprintf(r->to, "\tupstream %s {\n\t\tzone %s 128k;\n", name, name);
+	if (balance)
+		fprintf(r->to, "\t\t%s;\n", balance);
+}
+
+/* A cell that hangs is asked again only now and then where others can answer. */
+static void put_servers(const rendering *r, bool shared, const topology_member *m,
+	const uint16_t *port, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		fprintf(r->to, "\t\tserver %s:%u max_conns=%u max_fails=1 fail_timeout=%us;\n",
+			m->host, port[i], under_way(shared), shared ? SHARED_FAIL_S : FAIL_S);
+}
 
 static void end_upstream(const rendering *r)
 {
@@ -44,51 +74,42 @@ static void end_upstream(const rendering *r)
 		(long long)conf_i(verb_conf(), CONF_HTTP_KEEPALIVE));
 }
 
-static void put_upstream(const rendering *r, const char *name, const char *balance,
-	const topology_member *m, const uint16_t *port, unsigned count)
+static void put_upstream(const rendering *r, const topology_member *m, const char *cell, const char *kind,
+	const char *balance, const uint16_t *port, unsigned count)
 {
-	fprintf(r->to, "\tupstream %s {\n", name);
-	if (balance)
-		fprintf(r->to, "\t\t%s;\n", balance);
-	for (unsigned i = 0; i < count; i++)
-		fprintf(r->to, "\t\tserver %s:%u max_fails=1 fail_timeout=1s;\n", m->host, port[i]);
+	char name[32];
+
+	snprintf(name, sizeof(name), "hb_%s_%s", cell, kind);
+	begin_upstream(r, name, balance);
+	put_servers(r, false, m, port, count);
 	end_upstream(r);
 }
 
 static void put_upstreams(const rendering *r)
 {
-	bool hash = conf_b(verb_conf(), CONF_CLAIM_HASH);
-	char name[32];
-
 	for (unsigned i = 0; i < r->topo->cell_count; i++) {
 		const char *cell = r->topo->cell[i].name;
 		const topology_member *m = r->active[i];
 
-		snprintf(name, sizeof(name), "hb_%s_core", cell);
-		put_upstream(r, name, NULL, m, m->core_port, m->core_count);
-		if (hash) {
-			snprintf(name, sizeof(name), "hb_%s_claim", cell);
-			put_upstream(r, name, "hash $hb_number consistent", m, m->core_port,
-				m->core_count);
-		}
-		snprintf(name, sizeof(name), "hb_%s_query", cell);
-		put_upstream(r, name, NULL, m, m->query_port, m->query_count);
+		put_upstream(r, m, cell, "core", NULL, m->core_port, m->core_count);
+		if (conf_b(verb_conf(), CONF_CLAIM_HASH))
+			put_upstream(r, m, cell, "claim", "hash $hb_number consistent",
+				m->core_port, m->core_count);
+		put_upstream(r, m, cell, "query", NULL, m->query_port, m->query_count);
 		/* One user's draws meet in one process, which remembers their wins. */
-		snprintf(name, sizeof(name), "hb_%s_rain", cell);
-		put_upstream(r, name, "hash $hb_user consistent", m, m->rain_port, m->rain_count);
+		put_upstream(r, m, cell, "rain", "hash $hb_user consistent", m->rain_port,
+			m->rain_count);
 	}
 	/* Whose cell is not known before the body is read is served by any that lives. */
-	fputs("\tupstream hb_any_core {\n", r->to);
+	begin_upstream(r, "hb_any_core", NULL);
 	for (unsigned i = 0; i < r->topo->cell_count; i++)
-		for (unsigned k = 0; k < r->active[i]->core_count; k++)
-			fprintf(r->to, "\t\tserver %s:%u max_fails=1 fail_timeout=1s;\n",
-				r->active[i]->host, r->active[i]->core_port[k]);
+		put_servers(r, true, r->active[i], r->active[i]->core_port,
+			r->active[i]->core_count);
 	end_upstream(r);
-	fputs("\tupstream hb_ops {\n", r->to);
+	begin_upstream(r, "hb_ops", NULL);
 	for (unsigned i = 0; i < r->topo->cell_count; i++)
-		for (unsigned k = 0; k < r->active[i]->query_count; k++)
-			fprintf(r->to, "\t\tserver %s:%u max_fails=1 fail_timeout=1s;\n",
-				r->active[i]->host, r->active[i]->query_port[k]);
+		put_servers(r, true, r->active[i], r->active[i]->query_port,
+			r->active[i]->query_count);
 	fputs("\t}\n", r->to);
 }
 
@@ -258,7 +279,9 @@ static void put_rows(const rendering *r, bool internal)
 			"%s\t\t\tfastcgi_pass hb_%s_%s;\n\t\t}\n",
 			slot_of(row), verb_share(),
 			/* A cell that is away may be as many as half of them. */
-			any ? "\t\t\tfastcgi_next_upstream_tries 0;\n" : "",
+			any ? "\t\t\tfastcgi_next_upstream_tries 0;\n"
+			      "\t\t\tfastcgi_read_timeout 10s;\n"
+			    : "",
 			any ? "any" : "${hb_cell}", upstream_of(row));
 	}
 }
@@ -288,25 +311,43 @@ static void put_share(const rendering *r)
 {
 	fputs(verb_share(), r->to);
 }
+/* Each request takes two connections, and all of them may come to one worker. */
+static void put_connections(const rendering *r)
+{
+	unsigned all = 0;
+
+	for (unsigned i = 0; i < r->topo->cell_count; i++) {
+		const topology_member *m = r->active[i];
+		unsigned cores = m->core_count * (conf_b(verb_conf(), CONF_CLAIM_HASH) ? 2 : 1);
+
+		all += (cores + m->query_count + m->rain_count) * under_way(false) +
+		       (m->core_count + m->query_count) * under_way(true);
+	}
+	fprintf(r->to, "%u", CLIENTS + 2 * all);
+}
+static void put_site(const rendering *r)
+{
+	fputs(r->self->site, r->to);
+}
 static void put_host(const rendering *r)
 {
-	fputs(r->topo->nginx_host, r->to);
+	fputs(r->self->host, r->to);
 }
 static void put_front(const rendering *r)
 {
-	fprintf(r->to, "%u", r->topo->front_port);
+	fprintf(r->to, "%u", r->self->front_port);
 }
 static void put_ops(const rendering *r)
 {
-	fprintf(r->to, "%u", r->topo->ops_port);
+	fprintf(r->to, "%u", r->self->ops_port);
 }
 static void put_internal(const rendering *r)
 {
-	fprintf(r->to, "%u", r->topo->internal_port);
+	fprintf(r->to, "%u", r->self->internal_port);
 }
 static void put_finance(const rendering *r)
 {
-	fprintf(r->to, "%u", r->topo->finance_port);
+	fprintf(r->to, "%u", r->self->finance_port);
 }
 /* What the demo's page cannot know: users of each cell, and where finance is. */
 static void put_demo(const rendering *r)
@@ -317,7 +358,7 @@ static void put_demo(const rendering *r)
 
 	if (!conf_b(verb_conf(), CONF_DEMO_LOGIN))
 		return;
-	snprintf(url, sizeof(url), "http://%s:%u", r->topo->nginx_host, r->topo->finance_port);
+	snprintf(url, sizeof(url), "http://%s:%u", r->self->host, r->self->finance_port);
 	jw_start_fixed(&w, json, sizeof(json));
 	jw_obj(&w, NULL);
 	jw_obj(&w, "users");
@@ -343,7 +384,7 @@ static void put_demo(const rendering *r)
 
 static void put_finance_fcgi(const rendering *r)
 {
-	fprintf(r->to, "%s:%u", r->topo->nginx_host, r->topo->finance_fcgi_port);
+	fprintf(r->to, "%s:%u", r->topo->finance_host, r->topo->finance_port);
 }
 
 static const struct {
@@ -352,8 +393,10 @@ static const struct {
 } names[] = {
 	{"user", put_user},
 	{"workers", put_workers},
+	{"connections", put_connections},
 	{"state", put_state},
 	{"share", put_share},
+	{"site", put_site},
 	{"host", put_host},
 	{"front", put_front},
 	{"ops", put_ops},
@@ -433,9 +476,9 @@ static err_t find_active(rendering *r, bool offline)
 	return ERR_OK;
 }
 
-static err_t render(const char *out, const char *user, bool offline)
+static err_t render(const topology_nginx *self, const char *out, const char *user, bool offline)
 {
-	rendering r = {.topo = verb_topology(), .user = user};
+	rendering r = {.topo = verb_topology(), .self = self, .user = user};
 	char *text = NULL;
 	size_t n = 0;
 	err_t e = find_active(&r, offline);
@@ -481,12 +524,12 @@ static bool first_line(const char *path, char *out, int room)
 }
 
 /* A pid file outlives its process, so the process must be an nginx as well. */
-static bool reload_running(void)
+static bool reload_running(const topology_nginx *self)
 {
 	char path[512], line[32];
 	long pid;
 
-	snprintf(path, sizeof(path), "%s/run/nginx.pid", verb_state());
+	snprintf(path, sizeof(path), "%s/run/nginx-%s.pid", verb_state(), self->site);
 	if (!first_line(path, line, sizeof(line)))
 		return false;
 	pid = strtol(line, NULL, 10);
@@ -496,14 +539,14 @@ static bool reload_running(void)
 }
 
 /* What nginx refuses never replaces the file that runs. */
-static int reload(const char *out, const char *user)
+static int reload(const topology_nginx *self, const char *user)
 {
-	char beside[512];
+	char out[512], beside[520];
 	err_t e;
 
-	if ((size_t)snprintf(beside, sizeof(beside), "%s.next", out) >= sizeof(beside))
-		return verb_fail(ERR_CONFIG_INVALID, "%s", out);
-	e = render(beside, user, false);
+	snprintf(out, sizeof(out), "%s/etc/nginx-%s.conf", verb_state(), self->site);
+	snprintf(beside, sizeof(beside), "%s.next", out);
+	e = render(self, beside, user, false);
 	if (e != ERR_OK)
 		return verb_fail(e, "nginx render");
 	if (!nginx_accepts(beside)) {
@@ -514,44 +557,83 @@ static int reload(const char *out, const char *user)
 		fprintf(stderr, "hbctl: cannot rename to %s: %s\n", out, strerror(errno));
 		return VERB_FAILED;
 	}
-	if (!reload_running()) {
-		fprintf(stderr, "hbctl: %s is written, but no nginx runs from %s\n", out,
-			verb_state());
+	if (!reload_running(self)) {
+		fprintf(stderr, "hbctl: %s is written, but no nginx runs from it\n", out);
 		return VERB_PARTLY;
 	}
-	printf("nginx reloads %s\n", out);
+	printf("nginx at %s reloads %s\n", self->site, out);
 	return VERB_DONE;
+}
+
+/* One that cannot be reloaded does not keep the others from it. */
+static int reload_all(const topology_nginx *only, const char *user)
+{
+	const topology_t *t = verb_topology();
+	unsigned asked = 0, failed = 0;
+	int last = VERB_DONE;
+
+	for (unsigned i = 0; i < t->nginx_count; i++) {
+		int status;
+
+		if (only && only != &t->nginx[i])
+			continue;
+		asked++;
+		status = reload(&t->nginx[i], user);
+		if (status != VERB_DONE) {
+			failed++;
+			last = status;
+		}
+	}
+	return failed == 0 || failed == asked ? last : VERB_PARTLY;
+}
+
+typedef struct {
+	const char *out, *user, *site;
+	bool offline;
+} nginx_options;
+
+static bool read_options(int argc, char **argv, nginx_options *o)
+{
+	static const struct option options[] = {{"out", required_argument, NULL, 'f'},
+		{"user", required_argument, NULL, 'u'}, {"site", required_argument, NULL, 's'},
+		{"offline", no_argument, NULL, 'l'}, {NULL, 0, NULL, 0}};
+	int got;
+
+	while ((got = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (got == 'f')
+			o->out = optarg;
+		else if (got == 'u')
+			o->user = optarg;
+		else if (got == 's')
+			o->site = optarg;
+		else if (got == 'l')
+			o->offline = true;
+		else
+			return false;
+	}
+	return optind == argc;
 }
 
 int nginx_verb(int argc, char **argv)
 {
-	static const char usage[] = "nginx render [--out FILE] [--user NAME] [--offline] | "
-				    "nginx reload [--out FILE] [--user NAME]";
-	static const struct option options[] = {{"out", required_argument, NULL, 'f'},
-		{"user", required_argument, NULL, 'u'}, {"offline", no_argument, NULL, 'l'},
-		{NULL, 0, NULL, 0}};
-	char running[512];
-	const char *out = NULL, *user = getenv("HB_NGINX_USER");
-	bool offline = false, reloads = !strcmp(argv[0], "reload");
-	int got;
+	static const char usage[] =
+		"nginx render [--site SITE] [--out FILE] [--user NAME] [--offline] | "
+		"nginx reload [--site SITE] [--user NAME]";
+	nginx_options o = {.user = getenv("HB_NGINX_USER")};
+	const topology_nginx *self;
+	bool reloads = !strcmp(argv[0], "reload");
 	err_t e;
 
-	while ((got = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (got == 'f')
-			out = optarg;
-		else if (got == 'u')
-			user = optarg;
-		else if (got == 'l')
-			offline = true;
-		else
-			return verb_usage(usage);
-	}
-	/* What runs must follow the control records. */
-	if (optind != argc || (reloads && offline))
+	/* What runs must follow the control records, and lies where nginx reads it. */
+	if (!read_options(argc, argv, &o) || (reloads && (o.offline || o.out)))
 		return verb_usage(usage);
-	snprintf(running, sizeof(running), "%s/etc/nginx.conf", verb_state());
+	self = o.site ? topology_nginx_at(verb_topology(), o.site) : NULL;
+	if (o.site && !self) {
+		fprintf(stderr, "hbctl: there is no nginx at \"%s\"\n", o.site);
+		return VERB_USAGE;
+	}
 	if (reloads)
-		return reload(out ? out : running, user);
-	e = render(out, user, offline);
+		return reload_all(self, o.user);
+	e = render(self ? self : &verb_topology()->nginx[0], o.out, o.user, o.offline);
 	return e == ERR_OK ? VERB_DONE : verb_fail(e, "nginx render");
 }

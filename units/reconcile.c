@@ -151,7 +151,7 @@ static err_t open_finance(keys_ring_t **keys, finance_t **out)
 	if (err != ERR_OK)
 		return err;
 	t.keys = *keys;
-	snprintf(t.url, sizeof t.url, "%s", conf_s(conf, CONF_FINANCE_URL));
+	snprintf(t.urls, sizeof t.urls, "%s", conf_s(conf, CONF_FINANCE_URL));
 	snprintf(t.merchant, sizeof t.merchant, "%s", conf_s(conf, CONF_FINANCE_MERCHANT));
 	return finance_new(&t, out);
 }

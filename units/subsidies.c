@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/jw.h"
+#include "domain/program.h"
 #include "store/mq.h"
 #include <stdio.h>
 #include <string.h>
@@ -18,13 +19,10 @@ typedef struct {
 
 static err_t connect(mq_t **out)
 {
-	const topology_t *topo = verb_topology();
-	mq_target t = {.port = topo->mq_port, .user = "hongbao", .vhost = "hongbao"};
+	mq_target t;
+	program_mq_nodes(verb_topology(), &t);
 	const err_t e = verb_secret("mq.hongbao", t.password, sizeof t.password);
-	if (e != ERR_OK)
-		return e;
-	snprintf(t.host, sizeof t.host, "%s", topo->mq_host);
-	return mq_open(&t, out);
+	return e == ERR_OK ? mq_open(&t, out) : e;
 }
 
 /* A queue that nobody has declared yet holds nothing. */

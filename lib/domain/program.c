@@ -270,10 +270,19 @@ err_t program_cache(const program_t *p, unsigned handles, cache_t **out)
 		conf_i(p->conf, CONF_CACHE_BREAK_MS), handles, out);
 }
 
+void program_mq_nodes(const topology_t *topo, mq_target *out)
+{
+	_Static_assert((int)TOPOLOGY_MQ_MAX <= (int)MQ_NODES_MAX, "they fit");
+	*out = (mq_target){.nodes = topo->mq_count, .user = "hongbao", .vhost = "hongbao"};
+	for (unsigned i = 0; i < topo->mq_count; i++) {
+		out->node[i].port = topo->mq[i].port;
+		snprintf(out->node[i].host, sizeof(out->node[i].host), "%s", topo->mq[i].host);
+	}
+}
+
 void program_mq_target(const program_t *p, mq_target *out)
 {
-	*out = (mq_target){.port = p->topo->mq_port, .user = "hongbao", .vhost = "hongbao"};
-	snprintf(out->host, sizeof(out->host), "%s", p->topo->mq_host);
+	program_mq_nodes(p->topo, out);
 	if (keys_secret(
 		    conf_secret_path(p->conf, "mq.hongbao"), out->password, sizeof(out->password)))
 		program_refuse("RabbitMQ's password cannot be read");
@@ -286,8 +295,13 @@ void program_peer_target(const program_t *p, peer_target *out)
 		.total_ms = conf_i(p->conf, CONF_PEER_TOTAL_MS),
 		.keys = p->internal_keys,
 	};
-	snprintf(out->url, sizeof(out->url), "http://%s:%u", p->topo->nginx_host,
-		(unsigned)p->topo->internal_port);
+	for (unsigned i = 0, n = 0; i < p->topo->nginx_count; i++) {
+		const topology_nginx *g = &p->topo->nginx[i];
+
+		n += (unsigned)snprintf(out->urls + n, sizeof(out->urls) - n, "%shttp://%s:%u",
+			i ? "," : "", g->host, (unsigned)g->internal_port);
+		BUG_ON(n >= sizeof(out->urls));
+	}
 }
 
 void program_finance_target(const program_t *p, finance_target *out)
@@ -302,9 +316,9 @@ void program_finance_target(const program_t *p, finance_target *out)
 		.limits = p->finance_limits,
 		.mock = conf_b(p->conf, CONF_FINANCE_MOCK),
 	};
-	if (strlen(url) >= sizeof(out->url) || strlen(merchant) >= sizeof(out->merchant))
+	if (strlen(url) >= sizeof(out->urls) || strlen(merchant) >= sizeof(out->merchant))
 		program_refuse("finance.url or finance.merchant is too long");
-	memcpy(out->url, url, strlen(url) + 1);
+	memcpy(out->urls, url, strlen(url) + 1);
 	memcpy(out->merchant, merchant, strlen(merchant) + 1);
 }
 

@@ -47,6 +47,8 @@ _Noreturn void program_quit(int code);
 
 err_t program_db_pool(const program_t *p, unsigned connections, db_pool_t **out) MUST_CHECK;
 err_t program_cache(const program_t *p, unsigned handles, cache_t **out) MUST_CHECK;
+/* RabbitMQ's nodes and our user, all but the password. */
+void program_mq_nodes(const topology_t *topo, mq_target *out);
 /* Reads secrets/mq.hongbao; ends the process like program_start when it cannot. */
 void program_mq_target(const program_t *p, mq_target *out);
 /* Our own programs, wherever they are, through the internal listener. */

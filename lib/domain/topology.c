@@ -10,7 +10,8 @@
 
 enum {
 	TOPOLOGY_PORTS_MAX =
-		TOPOLOGY_CELLS_MAX * TOPOLOGY_MEMBERS_MAX * (3 + 3 * TOPOLOGY_PROGRAMS_MAX) + 5,
+		TOPOLOGY_CELLS_MAX * TOPOLOGY_MEMBERS_MAX * (3 + 3 * TOPOLOGY_PROGRAMS_MAX) +
+		TOPOLOGY_MQ_MAX + 4 * TOPOLOGY_NGINX_MAX + 1,
 };
 
 typedef struct {
@@ -67,18 +68,20 @@ static const topology_field topology_site_fields[] = {
 	TOPOLOGY_F_OPTIONAL("run", topology_site, run),
 };
 static const topology_field topology_mq_fields[] = {
-	TOPOLOGY_F_TEXT("host", topology_t, mq_host),
-	TOPOLOGY_F_PORT("port", true, topology_t, mq_port),
+	TOPOLOGY_F_TEXT("host", topology_mq, host),
+	TOPOLOGY_F_PORT("port", true, topology_mq, port),
 };
 static const topology_field topology_nginx_fields[] = {
-	TOPOLOGY_F_TEXT("host", topology_t, nginx_host),
-	TOPOLOGY_F_PORT("front_port", true, topology_t, front_port),
-	TOPOLOGY_F_PORT("ops_port", true, topology_t, ops_port),
-	TOPOLOGY_F_PORT("internal_port", true, topology_t, internal_port),
-	TOPOLOGY_F_PORT("finance_port", true, topology_t, finance_port),
+	TOPOLOGY_F_TEXT("site", topology_nginx, site),
+	TOPOLOGY_F_TEXT("host", topology_nginx, host),
+	TOPOLOGY_F_PORT("front_port", true, topology_nginx, front_port),
+	TOPOLOGY_F_PORT("ops_port", true, topology_nginx, ops_port),
+	TOPOLOGY_F_PORT("internal_port", true, topology_nginx, internal_port),
+	TOPOLOGY_F_PORT("finance_port", true, topology_nginx, finance_port),
 };
 static const topology_field topology_finance_fields[] = {
-	TOPOLOGY_F_PORT("fcgi_port", true, topology_t, finance_fcgi_port),
+	TOPOLOGY_F_TEXT("host", topology_t, finance_host),
+	TOPOLOGY_F_PORT("fcgi_port", true, topology_t, finance_port),
 };
 static const topology_field topology_cell_fields[] = {
 	TOPOLOGY_F_TEXT("name", topology_cell, name),
@@ -200,19 +203,6 @@ static err_t topology_read_site(topology_reader *rd, const config_setting_t *s)
 		return cfg_fail(rd->why, rd->path, s, "site %s is there twice", site->name);
 	rd->t->site_count++;
 	return ERR_OK;
-}
-
-static err_t topology_read_sites(topology_reader *rd, const config_setting_t *s)
-{
-	int n = config_setting_length(s);
-	err_t e = ERR_OK;
-
-	if (!config_setting_is_list(s) || n < 1 || n > TOPOLOGY_SITES_MAX)
-		return cfg_fail(rd->why, rd->path, s, "sites must be a list ( … ) of 1..%d",
-			TOPOLOGY_SITES_MAX);
-	for (int i = 0; i < n && !e; i++)
-		e = topology_read_site(rd, config_setting_get_elem(s, (unsigned)i));
-	return e;
 }
 
 static err_t topology_read_member(topology_reader *rd, topology_cell *c, const config_setting_t *s)
@@ -339,19 +329,58 @@ static err_t topology_read_cell(topology_reader *rd, const config_setting_t *s)
 	return e;
 }
 
-static err_t topology_read_cells(topology_reader *rd, const config_setting_t *s)
+static err_t topology_check_slots(topology_reader *rd, const config_setting_t *s)
 {
+	for (unsigned slot = 0; slot < TOPOLOGY_SLOTS; slot++)
+		if (rd->t->slot_cell[slot] < 0)
+			return cfg_fail(rd->why, rd->path, s, "slot %u belongs to no cell", slot);
+	return ERR_OK;
+}
+
+static err_t topology_read_mq(topology_reader *rd, const config_setting_t *s)
+{
+	topology_mq *m = &rd->t->mq[rd->t->mq_count++];
+	err_t e = topology_read_group(
+		rd, s, topology_mq_fields, TOPOLOGY_COUNT(topology_mq_fields), m);
+
+	return e ? e : topology_use_port(rd, m->host, m->port);
+}
+
+static err_t topology_read_nginx(topology_reader *rd, const config_setting_t *s)
+{
+	topology_nginx *n = &rd->t->nginx[rd->t->nginx_count];
+	err_t e = topology_read_group(
+		rd, s, topology_nginx_fields, TOPOLOGY_COUNT(topology_nginx_fields), n);
+
+	if (e)
+		return e;
+	if (!topology_site_named(rd->t, n->site))
+		return cfg_fail(rd->why, rd->path, s, "%s is not one of the sites", n->site);
+	if (topology_nginx_at(rd->t, n->site))
+		return cfg_fail(rd->why, rd->path, s, "there are two nginx at %s", n->site);
+	rd->t->nginx_count++;
+	e = topology_use_port(rd, n->host, n->front_port);
+	if (!e)
+		e = topology_use_port(rd, n->host, n->ops_port);
+	if (!e)
+		e = topology_use_port(rd, n->host, n->internal_port);
+	return e ? e : topology_use_port(rd, n->host, n->finance_port);
+}
+
+/* A list ( … ) of 1..most groups, each read by `item`. */
+static err_t topology_read_list(topology_reader *rd, const config_setting_t *root,
+	const char *name, int most,
+	err_t (*item)(topology_reader *rd, const config_setting_t *s))
+{
+	const config_setting_t *s = config_setting_get_member(root, name);
 	int n = config_setting_length(s);
 	err_t e = ERR_OK;
 
-	if (!config_setting_is_list(s) || n < 1 || n > TOPOLOGY_CELLS_MAX)
-		return cfg_fail(rd->why, rd->path, s, "cells must be a list ( … ) of 1..%d",
-			TOPOLOGY_CELLS_MAX);
+	if (!config_setting_is_list(s) || n < 1 || n > most)
+		return cfg_fail(
+			rd->why, rd->path, s, "%s must be a list ( … ) of 1..%d", name, most);
 	for (int i = 0; i < n && !e; i++)
-		e = topology_read_cell(rd, config_setting_get_elem(s, (unsigned)i));
-	for (unsigned slot = 0; slot < TOPOLOGY_SLOTS && !e; slot++)
-		if (rd->t->slot_cell[slot] < 0)
-			e = cfg_fail(rd->why, rd->path, s, "slot %u belongs to no cell", slot);
+		e = item(rd, config_setting_get_elem(s, (unsigned)i));
 	return e;
 }
 
@@ -362,29 +391,19 @@ static err_t topology_read_root(topology_reader *rd, const config_setting_t *roo
 		rd, root, topology_root_fields, TOPOLOGY_COUNT(topology_root_fields), t);
 
 	if (!e)
-		e = topology_read_sites(rd, config_setting_get_member(root, "sites"));
+		e = topology_read_list(rd, root, "sites", TOPOLOGY_SITES_MAX, topology_read_site);
 	if (!e)
-		e = topology_read_group(rd, config_setting_get_member(root, "mq"),
-			topology_mq_fields, TOPOLOGY_COUNT(topology_mq_fields), t);
+		e = topology_read_list(rd, root, "mq", TOPOLOGY_MQ_MAX, topology_read_mq);
 	if (!e)
-		e = topology_read_group(rd, config_setting_get_member(root, "nginx"),
-			topology_nginx_fields, TOPOLOGY_COUNT(topology_nginx_fields), t);
+		e = topology_read_list(rd, root, "nginx", TOPOLOGY_NGINX_MAX, topology_read_nginx);
 	if (!e)
 		e = topology_read_group(rd, config_setting_get_member(root, "finance"),
 			topology_finance_fields, TOPOLOGY_COUNT(topology_finance_fields), t);
 	if (!e)
-		e = topology_use_port(rd, t->mq_host, t->mq_port);
+		e = topology_use_port(rd, t->finance_host, t->finance_port);
 	if (!e)
-		e = topology_use_port(rd, t->nginx_host, t->front_port);
-	if (!e)
-		e = topology_use_port(rd, t->nginx_host, t->ops_port);
-	if (!e)
-		e = topology_use_port(rd, t->nginx_host, t->internal_port);
-	if (!e)
-		e = topology_use_port(rd, t->nginx_host, t->finance_port);
-	if (!e)
-		e = topology_use_port(rd, t->nginx_host, t->finance_fcgi_port);
-	return e ? e : topology_read_cells(rd, config_setting_get_member(root, "cells"));
+		e = topology_read_list(rd, root, "cells", TOPOLOGY_CELLS_MAX, topology_read_cell);
+	return e ? e : topology_check_slots(rd, config_setting_get_member(root, "cells"));
 }
 
 err_t topology_load(const char *path, char why[256], topology_t **out)
@@ -446,5 +465,13 @@ const topology_site *topology_site_named(const topology_t *t, const char *name)
 	for (unsigned i = 0; i < t->site_count; i++)
 		if (!strcmp(t->site[i].name, name))
 			return &t->site[i];
+	return NULL;
+}
+
+const topology_nginx *topology_nginx_at(const topology_t *t, const char *site)
+{
+	for (unsigned i = 0; i < t->nginx_count; i++)
+		if (!strcmp(t->nginx[i].site, site))
+			return &t->nginx[i];
 	return NULL;
 }

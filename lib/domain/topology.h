@@ -15,6 +15,8 @@ enum {
 	TOPOLOGY_MEMBERS_MAX = 8,
 	TOPOLOGY_PROGRAMS_MAX = 16,
 	TOPOLOGY_COMMAND_BYTES = 512,
+	TOPOLOGY_MQ_MAX = 8,
+	TOPOLOGY_NGINX_MAX = 8,
 };
 
 /* `fence` and `run` are what a shell runs, followed by arguments (units/site.h); empty: the site can
@@ -44,17 +46,30 @@ typedef struct {
 } topology_cell;
 
 typedef struct {
+	char host[64];
+	uint16_t port;
+} topology_mq;
+
+/* At most one at a site. */
+typedef struct {
+	char site[16];
+	char host[64];
+	uint16_t front_port, ops_port, internal_port, finance_port;
+} topology_nginx;
+
+typedef struct {
 	topology_site site[TOPOLOGY_SITES_MAX];
 	unsigned site_count;
 	topology_cell cell[TOPOLOGY_CELLS_MAX];
 	unsigned cell_count;
 	int8_t slot_cell[TOPOLOGY_SLOTS]; /* index into cell */
-	char mq_host[64];
-	uint16_t mq_port;
+	topology_mq mq[TOPOLOGY_MQ_MAX]; /* RabbitMQ's nodes: one cluster */
+	unsigned mq_count;
 	char etcd[256]; /* endpoints, comma-separated */
-	uint16_t front_port, ops_port, internal_port, finance_port,
-		finance_fcgi_port; /* of nginx and hb-finance-sim */
-	char nginx_host[64];
+	topology_nginx nginx[TOPOLOGY_NGINX_MAX];
+	unsigned nginx_count;
+	char finance_host[64]; /* hb-finance-sim, which nginx passes finance to */
+	uint16_t finance_port;
 } topology_t;
 
 err_t topology_load(const char *path, char why[256], topology_t **out) MUST_CHECK;
@@ -67,5 +82,8 @@ const topology_member *topology_member_at(
 	const topology_cell *c, const char *site); /* NULL when there is none */
 const topology_site *topology_site_named(
 	const topology_t *t, const char *name); /* NULL when there is none */
+
+/* NULL when there is none. */
+const topology_nginx *topology_nginx_at(const topology_t *t, const char *site);
 
 #endif

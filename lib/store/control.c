@@ -6,6 +6,7 @@
 
 #include "base/logger.h"
 #include "base/parse.h"
+#include "store/endpoints.h"
 
 #include <curl/curl.h>
 #include <jansson.h>
@@ -16,8 +17,6 @@
 #include <string.h>
 
 enum {
-	ENDPOINTS_MAX = 8,
-	ENDPOINT_BYTES = 128,
 	PREFIX_BYTES = 64,
 	KEY_BYTES = 128,
 	ANSWER_MAX_BYTES = 65536,
@@ -30,8 +29,7 @@ struct control {
 	struct curl_slist *headers;
 	int64_t timeout_ms;
 	char prefix[PREFIX_BYTES];
-	char endpoint[ENDPOINTS_MAX][ENDPOINT_BYTES];
-	unsigned count, at; /* at: the one that answered last */
+	endpoints_t at;
 	char answer[ANSWER_MAX_BYTES];
 	size_t answer_len;
 };
@@ -77,22 +75,6 @@ static size_t on_answer(char *data, size_t size, size_t n, void *ctx)
 	return bytes;
 }
 
-static err_t read_endpoints(control_t *c, const char *list)
-{
-	while (*list) {
-		size_t n = strcspn(list, ",");
-		size_t used = n;
-
-		while (used > 0 && list[used - 1] == '/')
-			used--;
-		if (used == 0 || used >= ENDPOINT_BYTES || c->count == ENDPOINTS_MAX)
-			return ERR_CONFIG_INVALID;
-		memcpy(c->endpoint[c->count++], list, used);
-		list += n + (list[n] == ',');
-	}
-	return c->count ? ERR_OK : ERR_CONFIG_INVALID;
-}
-
 err_t control_new(const char *endpoints, const char *prefix, int64_t timeout_ms, control_t **out)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -101,7 +83,7 @@ err_t control_new(const char *endpoints, const char *prefix, int64_t timeout_ms,
 	BUG_ON(!c);
 	pthread_once(&once, curl_start);
 	c->timeout_ms = timeout_ms;
-	if (strlen(prefix) >= sizeof c->prefix || read_endpoints(c, endpoints) != ERR_OK) {
+	if (strlen(prefix) >= sizeof c->prefix || endpoints_read(endpoints, &c->at) != ERR_OK) {
 		LOG(ERROR, "control.endpoints", {"endpoints", LOG_S(endpoints)},
 			{"prefix", LOG_S(prefix)});
 		control_free(&c);
@@ -113,8 +95,6 @@ err_t control_new(const char *endpoints, const char *prefix, int64_t timeout_ms,
 	BUG_ON(!c->curl || !c->headers);
 	curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
-	curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
-	curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms);
 	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
 	curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_answer);
 	curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, c);
@@ -132,10 +112,10 @@ void control_free(control_t **c)
 	*c = NULL;
 }
 
-static enum sent ask_one(
-	control_t *c, const char *endpoint, const char *path, const char *body, bool again)
+static enum sent ask_one(control_t *c, const char *endpoint, const char *path, const char *body,
+	bool again, int64_t ms)
 {
-	char url[ENDPOINT_BYTES + 32];
+	char url[ENDPOINTS_URL_BYTES + 32];
 	long status = 0;
 
 	snprintf(url, sizeof url, "%s%s", endpoint, path);
@@ -145,6 +125,8 @@ static enum sent ask_one(
 	 */
 	curl_easy_setopt(c->curl, CURLOPT_FRESH_CONNECT, again ? 0L : 1L);
 	curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
+	curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, (long)ms);
+	curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)ms);
 	CURLcode rc = curl_easy_perform(c->curl);
 	curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
 	if (rc == CURLE_OK && status == 200)
@@ -157,17 +139,17 @@ static enum sent ask_one(
 }
 
 /* Tries the endpoints in turn, from the one that answered last. `again`: also when an earlier one
- * may have got the request. */
+ * may have got the request; the time is shared out among them then, so that one that hangs leaves
+ * some for the others. */
 static enum sent ask(control_t *c, const char *path, const char *body, bool again)
 {
 	enum sent s = SENT_NEVER;
 
-	for (unsigned i = 0; i < c->count; i++) {
-		unsigned k = (c->at + i) % c->count;
-
-		s = ask_one(c, c->endpoint[k], path, body, again);
+	for (unsigned i = 0; i < c->at.count; i++) {
+		s = ask_one(c, endpoints_url(&c->at, i), path, body, again,
+			again ? c->timeout_ms / c->at.count : c->timeout_ms);
 		if (s == SENT_ANSWERED)
-			c->at = k;
+			endpoints_begin_with(&c->at, i);
 		if (s == SENT_ANSWERED || (s != SENT_NEVER && !again))
 			break;
 	}

@@ -33,7 +33,8 @@ bool control_in_sync(const control_record *r, const char *site);
 typedef struct control control_t;
 
 /* `endpoints`: "http://127.0.0.1:2379" or several separated by commas; tried in turn. `prefix`,
- * e.g. "/hongbao/". */
+ * e.g. "/hongbao/". A reading takes timeout_ms at most, all endpoints together; so does a writing
+ * (of which only one is asked, unless it cannot have been reached). */
 err_t control_new(
 	const char *endpoints, const char *prefix, int64_t timeout_ms, control_t **out) MUST_CHECK;
 void control_free(control_t **c);

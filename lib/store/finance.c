@@ -8,6 +8,7 @@
 #include "base/logger.h"
 #include "base/metrics.h"
 #include "base/parse.h"
+#include "store/endpoints.h"
 #include <curl/curl.h>
 #include <jansson.h>
 #include <pthread.h>
@@ -31,7 +32,8 @@ static const char SIGNATURE_HEADER[] = "X-Finance-Signature:";
 
 struct finance {
 	finance_target t;
-	char prefix[200]; /* the path of t.url, which is signed with the rest */
+	endpoints_t at;
+	char prefix[ENDPOINTS_URL_BYTES]; /* their path, which is signed with the rest */
 	CURL *curl;
 	int64_t quiet_until_ms; /* of the log while finance is away */
 	uint64_t unlogged;
@@ -117,21 +119,38 @@ static void set_room(finance_t *f, size_t bytes)
 	f->room = bytes;
 }
 
+/* NULL: it is no address. */
+static const char *path_of(const char *url)
+{
+	const char *host = strstr(url, "://"), *path = host ? strchr(host + 3, '/') : NULL;
+	return path || !host ? path : host + strlen(host);
+}
+
+static bool same_path(const endpoints_t *at)
+{
+	const char *first = path_of(at->url[0]);
+	bool same = first != NULL;
+	for (unsigned i = 1; i < at->count && same; i++) {
+		const char *path = path_of(at->url[i]);
+		same = path && strcmp(path, first) == 0;
+	}
+	return same;
+}
+
 err_t finance_new(const finance_target *t, finance_t **out)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	const char *host = strstr(t->url, "://"), *path = host ? strchr(host + 3, '/') : NULL;
-	if (!t->mock && (!host || !t->keys || !t->merchant[0]))
+	endpoints_t at = {0};
+	if (!t->mock && (!t->keys || !t->merchant[0] || endpoints_read(t->urls, &at) != ERR_OK ||
+				!same_path(&at)))
 		return ERR_CONFIG_INVALID;
 	finance_t *f = calloc(1, sizeof *f);
 	BUG_ON(!f);
 	f->t = *t;
 	set_room(f, ANSWER_MAX_BYTES);
-	for (size_t n = strlen(f->t.url); n && f->t.url[n - 1] == '/';)
-		f->t.url[--n] = 0;
-	if (path)
-		snprintf(f->prefix, sizeof f->prefix, "%s", f->t.url + (path - t->url));
+	f->at = at;
 	if (!t->mock) {
+		snprintf(f->prefix, sizeof f->prefix, "%s", path_of(at.url[0]));
 		pthread_once(&once, curl_once);
 		f->curl = curl_easy_init();
 		BUG_ON(!f->curl);
@@ -193,15 +212,34 @@ static void log_unavailable(finance_t *f, const call_t *c, CURLcode rc, long htt
 }
 
 /* ERR_OK: finance itself answered this request; c->status and f->body are its word. */
+/* At the first address that can be reached: what was not sent may go elsewhere. */
+static CURLcode perform(finance_t *f, const call_t *c)
+{
+	char url[ENDPOINTS_URL_BYTES + PATH_BYTES];
+	CURLcode rc = CURLE_COULDNT_CONNECT;
+	for (unsigned i = 0; i < f->at.count && rc == CURLE_COULDNT_CONNECT; i++) {
+		snprintf(url, sizeof url, "%s%s", endpoints_url(&f->at, i),
+			c->path + strlen(f->prefix));
+		curl_easy_setopt(f->curl, CURLOPT_URL, url);
+		f->len = 0;
+		f->signature[0] = f->curl_error[0] = 0;
+		rc = curl_easy_perform(f->curl);
+		if (rc == CURLE_OK)
+			endpoints_begin_with(&f->at, i);
+	}
+	/* One that takes requests and answers none is not asked first again. */
+	if (rc != CURLE_OK)
+		endpoints_begin_with(&f->at, 1);
+	return rc;
+}
+
 static err_t exchange(finance_t *f, call_t *c)
 {
-	char url[sizeof f->t.url + PATH_BYTES], status[16], id[65];
+	char status[16], id[65];
 	uint8_t random[ID_BYTES];
 	keys_random(random, sizeof random);
 	parse_to_hex(random, sizeof random, c->id);
 	struct curl_slist *headers = request_headers(f, c);
-	snprintf(url, sizeof url, "%s%s", f->t.url, c->path + strlen(f->prefix));
-	curl_easy_setopt(f->curl, CURLOPT_URL, url);
 	curl_easy_setopt(f->curl, CURLOPT_HTTPHEADER, headers);
 	if (strcmp(c->method, "GET") == 0) {
 		curl_easy_setopt(f->curl, CURLOPT_HTTPGET, 1L);
@@ -209,9 +247,7 @@ static err_t exchange(finance_t *f, call_t *c)
 		curl_easy_setopt(f->curl, CURLOPT_POSTFIELDSIZE, (long)c->len);
 		curl_easy_setopt(f->curl, CURLOPT_POSTFIELDS, c->body);
 	}
-	f->len = 0;
-	f->signature[0] = f->curl_error[0] = 0;
-	CURLcode rc = curl_easy_perform(f->curl);
+	CURLcode rc = perform(f, c);
 	curl_easy_setopt(f->curl, CURLOPT_HTTPHEADER, NULL);
 	curl_slist_free_all(headers);
 	f->body[f->len] = 0;

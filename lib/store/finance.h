@@ -26,7 +26,7 @@ typedef enum {
 } finance_outcome;
 
 typedef struct {
-	char url[200];
+	char urls[512]; /* one, or several separated by commas, all with the same path; tried in turn */
 	char merchant[32];
 	int64_t connect_ms, total_ms;
 	const keys_ring_t *keys; /* shared with finance */

@@ -1,7 +1,7 @@
 noinst_LIBRARIES += lib/libhbstore.a
 lib_libhbstore_a_SOURCES = \
 	lib/store/cache.c lib/store/cache.h lib/store/control.c lib/store/control.h lib/store/db.c lib/store/db.h \
-	lib/store/db_pool.c lib/store/db_rows.c lib/store/db_rows.h lib/store/finance.c lib/store/finance.h lib/store/finance_sign.c lib/store/finance_limits.c lib/store/finance_limits.h lib/store/webhook.c lib/store/webhook.h lib/store/mq.c lib/store/mq.h lib/store/mq_headers.c lib/store/mq_headers.h lib/store/peer.c lib/store/peer.h
+	lib/store/db_pool.c lib/store/db_rows.c lib/store/db_rows.h lib/store/endpoints.c lib/store/endpoints.h lib/store/finance.c lib/store/finance.h lib/store/finance_sign.c lib/store/finance_limits.c lib/store/finance_limits.h lib/store/webhook.c lib/store/webhook.h lib/store/mq.c lib/store/mq.h lib/store/mq_headers.c lib/store/mq_headers.h lib/store/peer.c lib/store/peer.h
 nodist_lib_libhbstore_a_SOURCES = lib/sql_table.c lib/sql_table.h
 
 SQL_STATEMENTS = $(srcdir)/sql/statements/*.sql

@@ -9,14 +9,17 @@
 #include "store/mq.h"
 
 #include "base/clk.h"
+#include "base/keys.h"
 #include "base/logger.h"
 #include "base/parse.h"
 #include "store/mq_headers.h"
 
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +33,7 @@ enum {
 	CONNECT_MS = 2000,
 	RPC_MS = 5000,
 	SEND_MS = 10000,
+	SILENT_MS = 4000,
 	WINDOW_MESSAGES = 256,
 	WINDOW_BYTES = 512 * 1024,
 	NAME_BYTES = 256,
@@ -58,6 +62,7 @@ struct batch {
 struct mq {
 	amqp_connection_state_t conn;
 	bool dead, confirming, blocked;
+	int64_t unheard_ms; /* since when something published is without any answer; 0: it is not */
 	uint64_t sequence; /* of the last published message */
 	struct batch *batch;
 	/* The message that is arriving: its method frame has come, header and body are to follow.
@@ -154,14 +159,14 @@ static err_t login(mq_t *m, const mq_target *t)
 	return e;
 }
 
-static err_t connect_to(mq_t *m, const mq_target *t)
+static err_t connect_to(mq_t *m, const mq_target *t, const mq_node *node)
 {
 	struct timeval connect = timeval_of(CONNECT_MS), rpc = timeval_of(RPC_MS);
 	unsigned send_ms = SEND_MS;
 	amqp_socket_t *socket = amqp_tcp_socket_new(m->conn);
 
 	BUG_ON(!socket);
-	int rc = amqp_socket_open_noblock(socket, t->host, t->port, &connect);
+	int rc = amqp_socket_open_noblock(socket, node->host, node->port, &connect);
 	if (rc != AMQP_STATUS_OK)
 		return lost(m, "connect", amqp_error_string2(rc));
 	rc = setsockopt(
@@ -172,7 +177,7 @@ static err_t connect_to(mq_t *m, const mq_target *t)
 	return login(m, t);
 }
 
-err_t mq_open(const mq_target *t, mq_t **out)
+static mq_t *open_at(const mq_target *t, const mq_node *node)
 {
 	mq_t *m = calloc(1, sizeof *m);
 
@@ -180,12 +185,42 @@ err_t mq_open(const mq_target *t, mq_t **out)
 	m->last = &m->first;
 	m->conn = amqp_new_connection();
 	BUG_ON(!m->conn);
-	if (connect_to(m, t) != ERR_OK) {
+	if (connect_to(m, t, node) != ERR_OK)
 		mq_close(&m);
-		return ERR_MQ_UNAVAILABLE;
+	return m;
+}
+
+/* The node that took the last connection; at first by chance, so that the processes spread. A hint:
+ * any value is right. */
+static unsigned first_node(atomic_uint *last)
+{
+	unsigned k = atomic_load(last);
+
+	if (k == UINT_MAX) {
+		keys_random(&k, sizeof k);
+		k %= MQ_NODES_MAX;
+		atomic_store(last, k);
 	}
-	*out = m;
-	return ERR_OK;
+	return k;
+}
+
+err_t mq_open(const mq_target *t, mq_t **out)
+{
+	static atomic_uint last = UINT_MAX;
+	unsigned first = first_node(&last);
+
+	BUG_ON(t->nodes < 1 || t->nodes > MQ_NODES_MAX);
+	for (unsigned i = 0; i < t->nodes; i++) {
+		unsigned k = (first + i) % t->nodes;
+		mq_t *m = open_at(t, &t->node[k]);
+
+		if (!m)
+			continue;
+		atomic_store(&last, k);
+		*out = m;
+		return ERR_OK;
+	}
+	return ERR_MQ_UNAVAILABLE;
 }
 
 void mq_close(mq_t **m)
@@ -352,6 +387,7 @@ static err_t pump(mq_t *m, int64_t deadline_ms)
 		return ERR_TIMEOUT;
 	if (rc != AMQP_STATUS_OK)
 		return lost(m, "receive", amqp_error_string2(rc));
+	m->unheard_ms = 0;
 	switch (f.frame_type) {
 	case AMQP_FRAME_METHOD:
 		e = on_method(m, &f.payload.method);
@@ -455,6 +491,8 @@ static err_t send_message(mq_t *m, const mq_out *msg, uint64_t seq)
 		p._flags |= AMQP_BASIC_MESSAGE_ID_FLAG;
 		p.message_id = amqp_cstring_bytes(msg->message_id);
 	}
+	if (!m->unheard_ms)
+		m->unheard_ms = clk_mono_ms();
 	int rc = amqp_basic_publish(
 		m->conn, CHANNEL, amqp_empty_bytes, amqp_cstring_bytes(msg->queue), 1, 0, &p, body);
 	return rc == AMQP_STATUS_OK ? ERR_OK : lost(m, "publish", amqp_error_string2(rc));
@@ -496,6 +534,15 @@ static err_t run_batch(mq_t *m, struct batch *b, size_t n, int64_t deadline_ms)
 	return e;
 }
 
+/* A node that has stopped, or has lost the others: another may do what it does not. */
+static void give_up_silent(mq_t *m)
+{
+	if (!m->unheard_ms || m->blocked || clk_mono_ms() - m->unheard_ms < SILENT_MS)
+		return;
+	LOG(WARN, "mq.lost", {"during", LOG_S("publish")}, {"why", LOG_S("the broker is silent")});
+	m->dead = true;
+}
+
 err_t mq_publish(mq_t *m, mq_out *msgs, size_t n, int64_t confirm_ms)
 {
 	int64_t deadline_ms = clk_mono_ms() + confirm_ms;
@@ -515,6 +562,8 @@ err_t mq_publish(mq_t *m, mq_out *msgs, size_t n, int64_t confirm_ms)
 	if (e == ERR_TIMEOUT)
 		e = run_batch(m, &b, n, deadline_ms);
 	m->batch = NULL;
+	if (e == ERR_TIMEOUT)
+		give_up_silent(m);
 	for (size_t i = 0; i < n; i++) {
 		msgs[i].confirmed = b.state[i] == CONFIRMED;
 		confirmed += msgs[i].confirmed;

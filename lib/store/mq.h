@@ -9,15 +9,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { MQ_NODES_MAX = 8 };
 typedef struct {
 	char host[64];
 	uint16_t port;
+} mq_node;
+typedef struct {
+	mq_node node[MQ_NODES_MAX]; /* of one cluster: any of them will do */
+	unsigned nodes;
 	char user[32], password[80], vhost[32];
 } mq_target;
 
 typedef struct mq mq_t;
 
-err_t mq_open(const mq_target *t, mq_t **out) MUST_CHECK; /* ERR_MQ_UNAVAILABLE */
+/* Tries the nodes in turn, beginning with the one that took this process's last connection (at first
+ * with any: processes spread); 5 s at most for each. ERR_MQ_UNAVAILABLE. */
+err_t mq_open(const mq_target *t, mq_t **out) MUST_CHECK;
 void mq_close(mq_t **m);
 bool mq_alive(const mq_t *m);
 
@@ -42,7 +49,8 @@ typedef struct {
 /* Publishes all, waits at most confirm_ms for the confirms. Messages returned, nacked or not
  * confirmed in time have confirmed=false (those may have arrived all the same). ERR_OK when all are
  * confirmed, ERR_MQ_REFUSED when some are not (the broker blocked by an alarm included),
- * ERR_MQ_UNAVAILABLE when the connection is gone (then close and open again). A broker that stops reading can hold it for 10 s more. */
+ * ERR_MQ_UNAVAILABLE when the connection is gone, or the broker has said nothing at all for 4 s
+ * since it was sent something (then close and open again). A broker that stops reading can hold it for 10 s more. */
 err_t mq_publish(mq_t *m, mq_out *msgs, size_t n, int64_t confirm_ms) MUST_CHECK;
 
 typedef struct {

@@ -6,6 +6,7 @@
 #include "base/logger.h"
 #include "base/parse.h"
 #include "base/signature.h"
+#include "store/endpoints.h"
 #include <curl/curl.h>
 #include <jansson.h>
 #include <pthread.h>
@@ -17,6 +18,7 @@ enum { ID_BYTES = 16, URL_BYTES = 400, HEADER_BYTES = 400 };
 
 struct peer {
 	peer_target t;
+	endpoints_t at;
 	CURL *curl;
 	char curl_error[CURL_ERROR_SIZE];
 	peer_answer answer; /* of the last call */
@@ -45,6 +47,10 @@ err_t peer_new(const peer_target *t, peer_t **out)
 	BUG_ON(!p);
 	pthread_once(&once, curl_once);
 	p->t = *t;
+	if (endpoints_read(t->urls, &p->at) != ERR_OK) {
+		free(p);
+		return ERR_CONFIG_INVALID;
+	}
 	p->curl = curl_easy_init();
 	BUG_ON(!p->curl);
 	curl_easy_setopt(p->curl, CURLOPT_NOSIGNAL, 1L);
@@ -93,14 +99,23 @@ static CURLcode exchange(
 	add_header(&headers, "Expect:", "");
 	if (traceparent && strlen(traceparent) < 100)
 		add_header(&headers, "traceparent: ", traceparent);
-	snprintf(url, sizeof url, "%s%s", p->t.url, path);
-	curl_easy_setopt(p->curl, CURLOPT_URL, url);
 	curl_easy_setopt(p->curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(p->curl, CURLOPT_POSTFIELDSIZE, (long)n);
 	curl_easy_setopt(p->curl, CURLOPT_POSTFIELDS, body);
-	p->answer = (peer_answer){0};
-	p->curl_error[0] = 0;
-	const CURLcode rc = curl_easy_perform(p->curl);
+	CURLcode rc = CURLE_COULDNT_CONNECT;
+	/* The signature says nothing of the address. */
+	for (unsigned i = 0; i < p->at.count && rc == CURLE_COULDNT_CONNECT; i++) {
+		snprintf(url, sizeof url, "%s%s", endpoints_url(&p->at, i), path);
+		curl_easy_setopt(p->curl, CURLOPT_URL, url);
+		p->answer = (peer_answer){0};
+		p->curl_error[0] = 0;
+		rc = curl_easy_perform(p->curl);
+		if (rc == CURLE_OK)
+			endpoints_begin_with(&p->at, i);
+	}
+	/* One that takes requests and answers none is not asked first again. */
+	if (rc != CURLE_OK)
+		endpoints_begin_with(&p->at, 1);
 	curl_easy_setopt(p->curl, CURLOPT_HTTPHEADER, NULL);
 	curl_slist_free_all(headers);
 	curl_easy_getinfo(p->curl, CURLINFO_RESPONSE_CODE, &p->answer.status);

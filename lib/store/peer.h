@@ -12,7 +12,7 @@
 enum { PEER_ANSWER_BYTES = 4096 };
 
 typedef struct {
-	char url[128]; /* "http://127.0.0.1:18004" */
+	char urls[1024]; /* "http://127.0.0.1:18004,…": of every nginx; tried in turn */
 	int64_t connect_ms, total_ms;
 	const keys_ring_t *keys;
 } peer_target;

@@ -138,7 +138,7 @@ static int set_up(void **state)
 	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
 	target = (finance_target){
 		.merchant = "hongbao", .connect_ms = 200, .total_ms = TOTAL_MS, .keys = ring};
-	snprintf(target.url, sizeof target.url, "http://127.0.0.1:%d/pay/", ntohs(at.sin_port));
+	snprintf(target.urls, sizeof target.urls, "http://127.0.0.1:%d/pay/", ntohs(at.sin_port));
 	return pthread_create(&thread, NULL, serve, NULL);
 }
 
@@ -338,10 +338,25 @@ static void nobody_there_is_unavailable(void **state)
 	finance_t *f;
 	finance_answer a;
 	(void)state;
-	snprintf(nowhere.url, sizeof nowhere.url, "http://127.0.0.1:1");
+	snprintf(nowhere.urls, sizeof nowhere.urls, "http://127.0.0.1:1");
 	assert_int_equal(finance_new(&nowhere, &f), ERR_OK);
 	assert_int_equal(finance_submit(f, FINANCE_TRANSFER, &order, &a), ERR_FINANCE_UNAVAILABLE);
 	finance_free(&f);
+}
+
+static void an_address_where_nobody_is_is_passed_over(void **state)
+{
+	finance_target two = target;
+	finance_t *f;
+	finance_answer a;
+	(void)state;
+	snprintf(two.urls, sizeof two.urls, "http://127.0.0.1:1/pay,%s", target.urls);
+	assert_int_equal(finance_new(&two, &f), ERR_OK);
+	reply(200, DONE);
+	assert_int_equal(finance_submit(f, FINANCE_TRANSFER, &order, &a), ERR_OK);
+	finance_free(&f);
+	snprintf(two.urls, sizeof two.urls, "http://127.0.0.1:1/other,%s", target.urls);
+	assert_int_equal(finance_new(&two, &f), ERR_CONFIG_INVALID);
 }
 
 static void mock_answers_without_a_server(void **state)

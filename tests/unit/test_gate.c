@@ -251,10 +251,28 @@ static void the_schemes_own_port_is_no_part_of_the_origin(void **state)
 		ERR_OK);
 }
 
+static void the_front_doors_other_addresses_are_ours_too(void **state)
+{
+	static const struct {
+		const char *origin;
+		err_t error;
+	} cases[] = {{ORIGIN, ERR_OK}, {"http://two", ERR_OK}, {"http://three:81", ERR_OK},
+		{"http://two,http://three:81", ERR_CSRF_REFUSED}, {"http://t", ERR_CSRF_REFUSED}};
+	fixture *f = *state;
+	set(f->p.conf, "http.other_fronts", "http://two,http://three:81");
+	make_gate(f, ROUTES_CORE);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(PASS(.path = "/v1/packets/" OURS "/claim", .method = "POST",
+					 .session_cookie = f->token, .csrf = "1",
+					 .origin = cases[i].origin),
+			cases[i].error);
+}
+
 static void a_front_url_with_more_than_an_origin_is_refused(void **state)
 {
 	static const char *const bad[] = {"hongbao.example", "https://", "https://hongbao.example/",
-		"https://hongbao.example/app", "https://hongbao.example?a"};
+		"https://hongbao.example/app", "https://hongbao.example?a",
+		"https://one.example,https://two.example"};
 	static const app_handler handlers[ROUTES_COUNT];
 	const gate_conf conf = {.program = ROUTES_RAIN, .handlers = handlers};
 	fixture *f = *state;
@@ -350,6 +368,7 @@ int main(void)
 		CASE(a_session_is_needed_and_only_one),
 		CASE(cookie_callers_that_write_prove_their_origin),
 		CASE(the_schemes_own_port_is_no_part_of_the_origin),
+		CASE(the_front_doors_other_addresses_are_ours_too),
 		CASE(a_front_url_with_more_than_an_origin_is_refused),
 		CASE(bodies_are_what_the_route_takes),
 		CASE(the_idempotency_key_is_there_and_well_formed),

@@ -294,6 +294,43 @@ static void a_stopped_broker_does_not_hold_the_publisher(void **state)
 	free(msgs);
 }
 
+static void a_silent_node_is_given_up(void **state)
+{
+	(void)state;
+	int64_t start = clk_mono_ms();
+
+	assert_int_equal(publish_text(mq, queue, "a", 5000), ERR_OK);
+	proxy_set(proxy, PROXY_FROZEN);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(publish_text(mq, queue, "b", 500), ERR_MQ_REFUSED);
+	assert_true(mq_alive(mq));
+	while (mq_alive(mq))
+		assert_int_not_equal(publish_text(mq, queue, "b", 500), ERR_OK);
+	assert_in_range(clk_mono_ms() - start, 4000, 8000);
+}
+
+static void a_node_that_is_dead_or_hangs_is_passed_over(void **state)
+{
+	(void)state;
+	mq_target three = target;
+	mq_t *m = NULL;
+
+	three.nodes = 3;
+	three.node[1] = (mq_node){.host = "127.0.0.1", .port = 1};
+	three.node[2] = (mq_node){.port = server.port};
+	snprintf(three.node[2].host, sizeof three.node[2].host, "%s", server.host);
+	proxy_set(proxy, PROXY_FROZEN);
+	assert_int_equal(mq_open(&three, &m), ERR_OK);
+	mq_close(&m);
+	/* Now it is known which one lives. */
+	int64_t start = clk_mono_ms();
+	assert_int_equal(mq_open(&three, &m), ERR_OK);
+	assert_in_range(clk_mono_ms() - start, 0, 1000);
+	mq_close(&m);
+	three.nodes = 2;
+	assert_int_equal(mq_open(&three, &m), ERR_MQ_UNAVAILABLE);
+}
+
 static void late_confirms_do_not_confirm_the_next_messages(void **state)
 {
 	(void)state;
@@ -382,6 +419,8 @@ int main(void)
 		T(publishing_and_consuming_share_a_connection),
 		T(a_cut_connection_is_unavailable),
 		T(a_stopped_broker_does_not_hold_the_publisher),
+		T(a_silent_node_is_given_up),
+		T(a_node_that_is_dead_or_hangs_is_passed_over),
 		T(late_confirms_do_not_confirm_the_next_messages),
 		T(what_has_waited_goes_on_to_its_queue),
 		T(a_consumer_whose_queue_goes_is_told),
@@ -392,7 +431,7 @@ int main(void)
 	logger_init("test_mq", "", 0, LOGGER_ERROR);
 	server_from_env("HB_TEST_MQ", true, &server);
 	proxy = proxy_start(&server);
-	target = (mq_target){.host = "127.0.0.1", .port = proxy_port(proxy)};
+	target = (mq_target){.node = {{"127.0.0.1", proxy_port(proxy)}}, .nodes = 1};
 	snprintf(target.user, sizeof target.user, "%s", server.user);
 	snprintf(target.password, sizeof target.password, "%s", server.password);
 	snprintf(target.vhost, sizeof target.vhost, "%s", server.name);

@@ -59,8 +59,9 @@ every_route_has_a_location() {
 }
 
 awk -F'\t' '!/^#/ { print "s|@port\\." $1 "@|" 42000 + $2 "|g" }' "$source/units/local/ports.tsv" >"$dir/ports.sed"
+printf '%s\n' 's|@nodes\.mq@|{ host = "127.0.0.1"; port = 42013; }|' 's|@nodes\.etcd@|http://127.0.0.1:42010|' >>"$dir/ports.sed"
 sed -f "$dir/ports.sed" "$source/units/local/topology.cfg.in" >"$dir/topology.cfg"
-mkdir -p "$dir/run/nginx" "$dir/log/nginx"
+mkdir -p "$dir"/{run,log}/nginx-{east,west}
 
 config 'demo: { login = true; };'
 check "the local topology renders" render --offline

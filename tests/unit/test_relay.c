@@ -31,7 +31,7 @@ static pthread_t thread[WORKERS];
 void program_mq_target(const program_t *p, mq_target *out)
 {
 	(void)p;
-	*out = (mq_target){.host = "127.0.0.1", .port = proxy_port(proxy)};
+	*out = (mq_target){.node = {{"127.0.0.1", proxy_port(proxy)}}, .nodes = 1};
 	snprintf(out->user, sizeof out->user, "%s", broker.user);
 	snprintf(out->password, sizeof out->password, "%s", broker.password);
 	snprintf(out->vhost, sizeof out->vhost, "%s", broker.name);
@@ -122,8 +122,8 @@ static int set_up(void **state)
 		drain(q, "Y");
 	drain(QUEUE_INBOX, "Z");
 	program_mq_target(&program, &m);
-	snprintf(m.host, sizeof m.host, "%s", broker.host);
-	m.port = broker.port;
+	snprintf(m.node[0].host, sizeof m.node[0].host, "%s", broker.host);
+	m.node[0].port = broker.port;
 	assert_int_equal(mq_open(&m, &mq), ERR_OK);
 	start_workers();
 	return 0;

@@ -26,8 +26,8 @@ static mq_t *mq;
 void program_mq_target(const program_t *p, mq_target *out)
 {
 	(void)p;
-	*out = (mq_target){.port = broker.port};
-	snprintf(out->host, sizeof out->host, "%s", broker.host);
+	*out = (mq_target){.node = {{.port = broker.port}}, .nodes = 1};
+	snprintf(out->node[0].host, sizeof out->node[0].host, "%s", broker.host);
 	snprintf(out->user, sizeof out->user, "%s", broker.user);
 	snprintf(out->password, sizeof out->password, "%s", broker.password);
 	snprintf(out->vhost, sizeof out->vhost, "%s", broker.name);

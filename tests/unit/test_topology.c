@@ -6,11 +6,13 @@
 static const char good[] =
 	"sites = ({ name = \"east\"; fence = \"site east fence\"; run = \"site east\"; },\n"
 	" { name = \"west\"; }, { name = \"north\"; });\n"
-	"mq = { host = \"127.0.0.1\"; port = 18020; };\n"
+	"mq = ({ host = \"127.0.0.1\"; port = 18020; }, { host = \"127.0.0.2\"; port = 18020; });\n"
 	"etcd = \"http://127.0.0.1:18022\";\n"
-	"nginx = { host = \"127.0.0.1\"; front_port = 18000; ops_port = 18001; internal_port = "
-	"18004; finance_port = 18002; };\n"
-	"finance = { fcgi_port = 18003; };\n"
+	"nginx = ({ site = \"east\"; host = \"127.0.0.1\"; front_port = 18000; ops_port = 18001;\n"
+	"  internal_port = 18004; finance_port = 18002; },\n"
+	" { host = \"127.0.0.2\"; site = \"north\"; front_port = 18000; ops_port = 18001;\n"
+	"  internal_port = 18004; finance_port = 18002; });\n"
+	"finance = { host = \"127.0.0.1\"; fcgi_port = 18003; };\n"
 	"cells = (\n"
 	" { name = \"A\"; number = 1; slots = \"0-249,600-999\"; active = \"east\"; members = (\n"
 	"  { site = \"east\"; host = \"127.0.0.1\"; mysql_port = 18110; memcached_port = 18111;\n"
@@ -47,13 +49,20 @@ static void a_good_file_is_read(void **state)
 	assert_string_equal(topology_site_named(t, "east")->fence, "site east fence");
 	assert_string_equal(topology_site_named(t, "east")->run, "site east");
 	assert_null(topology_site_named(t, "south"));
-	assert_string_equal(t->mq_host, "127.0.0.1");
-	assert_int_equal(t->mq_port, 18020);
+	assert_int_equal(t->mq_count, 2);
+	assert_string_equal(t->mq[0].host, "127.0.0.1");
+	assert_string_equal(t->mq[1].host, "127.0.0.2");
+	assert_int_equal(t->mq[1].port, 18020);
 	assert_string_equal(t->etcd, "http://127.0.0.1:18022");
-	assert_int_equal(t->front_port, 18000);
-	assert_int_equal(t->internal_port, 18004);
-	assert_int_equal(t->finance_port, 18002);
-	assert_int_equal(t->finance_fcgi_port, 18003);
+	assert_int_equal(t->nginx_count, 2);
+	assert_ptr_equal(topology_nginx_at(t, "north"), &t->nginx[1]);
+	assert_null(topology_nginx_at(t, "west"));
+	assert_string_equal(t->nginx[1].host, "127.0.0.2");
+	assert_int_equal(t->nginx[0].front_port, 18000);
+	assert_int_equal(t->nginx[0].internal_port, 18004);
+	assert_int_equal(t->nginx[0].finance_port, 18002);
+	assert_string_equal(t->finance_host, "127.0.0.1");
+	assert_int_equal(t->finance_port, 18003);
 	a = topology_cell_named(t, "A");
 	b = topology_cell_named(t, "B");
 	assert_null(topology_cell_named(t, "C"));
@@ -124,7 +133,13 @@ static void one_change_makes_it_wrong(void **state)
 		{"[18112, 18113]", "[\"x\"]", "1..65535"},
 		{"mysql_port = 18120", "mysq_port = 18120", "mysq_port is not known here"},
 		{"etcd =", "etdc =", "etdc is not known here"},
-		{"finance = { fcgi_port = 18003; };", "", "finance is missing"},
+		{"finance = { host = \"127.0.0.1\"; fcgi_port = 18003; };", "", "finance is missing"},
+		{"mq = ({ host = \"127.0.0.1\"; port = 18020; }, { host = \"127.0.0.2\"; port = 18020; });",
+			"mq = { host = \"127.0.0.1\"; port = 18020; };", "mq must be a list"},
+		{"{ host = \"127.0.0.2\"; port = 18020; }", "{ host = \"127.0.0.1\"; port = 18020; }",
+			"127.0.0.1:18020 is used twice"},
+		{"site = \"north\"; front", "site = \"east\"; front", "two nginx at east"},
+		{"site = \"north\"; front", "site = \"south\"; front", "south is not one of the sites"},
 		{"finance = {", "finance = (1); x = {", "is not known here"},
 		{"sites = (", "sites = (); x = (", "is not known here"},
 		{"{ name = \"west\"; }, { name = \"north\"; }", "\"west\", \"north\"",
