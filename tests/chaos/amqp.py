@@ -52,9 +52,19 @@ class Connection:
         self.socket.close()
 
 
-def delete_queue(port, user, password, vhost, queue, timeout=10):
+def connect(ports, user, password, vhost, timeout):
+    """To the first node that takes it."""
+    for at, port in enumerate(ports, 1):
+        try:
+            return Connection(port, user, password, vhost, timeout)
+        except OSError:
+            if at == len(ports):
+                raise
+
+
+def delete_queue(ports, user, password, vhost, queue, timeout=10):
     """How many messages were in it."""
-    connection = Connection(port, user, password, vhost, timeout)
+    connection = connect(ports, user, password, vhost, timeout)
     try:
         connection.send(1, 50, 40, struct.pack('>H', 0) + short(queue) + b'\0')
         return struct.unpack('>I', connection.wait(50, 41)[:4])[0]

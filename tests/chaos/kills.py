@@ -94,7 +94,7 @@ class Killer:
                     return
             self.stack.sv('down', consumer)
             password = (self.stack.folder / 'secrets/mq.hongbao').read_text().strip()
-            amqp.delete_queue(self.stack.topology['mq']['port'], 'hongbao', password, 'hongbao', queue)
+            amqp.delete_queue([node['port'] for node in self.stack.topology['mq']], 'hongbao', password, 'hongbao', queue)
             os.kill(pid, signal.SIGCONT)
             self.killed.append(f'queue:{queue}')
             failed = self.stack.metric('hb_outbox_failed_total')

@@ -123,7 +123,8 @@ class Stack:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.topology = parse_libconfig((self.folder / 'etc/topology.cfg').read_text())
-        nginx = self.topology['nginx']
+        self.doors = self.topology['nginx']
+        nginx = self.doors[0]
         self.front = f'http://{nginx["host"]}:{nginx["front_port"]}'
         self.ops = f'http://{nginx["host"]}:{nginx["ops_port"]}'
         self.finance = f'http://{nginx["host"]}:{nginx["finance_port"]}'
@@ -248,9 +249,11 @@ class Stack:
                 total += float(m[2])
         return total
 
-    # ---- services: "A-core-1-west", or "A-core-1" for the one where cell A is active ----
+    # ---- services: "A-core-1-west", or "A-core-1" for the one where cell A is active; "nginx", "etcd", "rabbitmq": the first ----
     def service(self, name):
-        return self.folder / 'sv' / (name if (self.folder / 'sv' / name).exists() else f'{name}-{self.active(name[0])}')
+        if (self.folder / 'sv' / name).exists():
+            return self.folder / 'sv' / name
+        return self.folder / 'sv' / f'{name}-{self.active(name[0]) if name[0] in self.cells else self.doors[0]["site"]}'
 
     def sv(self, command, service):
         return subprocess.run(['sv', '-w', '30', command, str(self.service(service))], check=True, capture_output=True, text=True).stdout

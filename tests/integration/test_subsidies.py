@@ -251,7 +251,7 @@ def test_a_campaign_that_is_spent_is_told_to_the_partner(stack):
 def test_the_internal_routes_are_not_there_for_the_public(stack):
     for path in ('/internal/v1/tracking/1001', '/internal/v1/subsidies/1001'):
         assert stack.http.call('POST', path, {}).status in (404, 405)
-        inside = hb.Client(f'http://127.0.0.1:{stack.topology["nginx"]["internal_port"]}')
+        inside = hb.Client(f'http://127.0.0.1:{stack.doors[0]["internal_port"]}')
         answer = inside.call('POST', path, {})
         assert (answer.status, answer.code) == (401, 'SIGNATURE_INVALID')
         assert inside.call('POST', '/v1/partner/subsidies', {}).status == 404

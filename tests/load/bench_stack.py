@@ -77,7 +77,7 @@ class Stack:
 
     def processes(self):
         """Process ids by the name of their service. nginx's workers lose their environment."""
-        master = self.read("run/nginx.pid")
+        master = self.read("run/nginx-east.pid")
         with open(f"/proc/{master}/task/{master}/children", encoding="utf-8") as f:
             found = {"nginx": [int(master), *map(int, f.read().split())]}
         for entry in os.listdir("/proc"):

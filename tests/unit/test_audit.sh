@@ -22,6 +22,7 @@ check() { # check NAME COMMAND…
 }
 
 awk -F'\t' '!/^#/ { print "s|@port\\." $1 "@|" 42000 + $2 "|g" }' "$source/units/local/ports.tsv" >"$dir/ports.sed"
+printf '%s\n' 's|@nodes\.mq@|{ host = "127.0.0.1"; port = 42013; }|' 's|@nodes\.etcd@|http://127.0.0.1:42010|' >>"$dir/ports.sed"
 sed -f "$dir/ports.sed" "$source/units/local/topology.cfg.in" >"$dir/topology.cfg"
 printf 'paths: { topology = "%s/topology.cfg"; secrets = "%s"; metrics = "%s"; };\n' "$dir" "$dir" "$dir" >"$dir/hongbao.cfg"
 

@@ -15,7 +15,7 @@ bench_port() { awk -F'\t' -v name="$1" -v base="$BENCH_BASE" '$1 == name { print
 
 # The benchmark's own locations; nginx keeps running the old file when it refuses the new one.
 bench_nginx() {
-	local stack=$1 conf=$1/etc/nginx.conf
+	local stack=$1 conf=$1/etc/nginx-east.conf
 	mkdir -p "$stack/www"
 	printf '{}' >"$stack/www/bench.txt"
 	awk -v stack="$stack" -v share="$ROOT" -v echo="$(bench_port echo)" -v rowlock="$(bench_port rowlock)" \
@@ -23,7 +23,7 @@ bench_nginx() {
 		-f "$BENCH_TABLES/nginx.awk" "$conf" >"$conf.bench"
 	nginx -t -q -e stderr -c "$conf.bench" || die "nginx refuses the benchmark's configuration: $conf.bench"
 	mv "$conf.bench" "$conf"
-	kill -HUP "$(cat "$stack/run/nginx.pid")"
+	kill -HUP "$(cat "$stack/run/nginx-east.pid")"
 }
 
 bench_stack() {

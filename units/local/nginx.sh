@@ -1,7 +1,7 @@
 #!/bin/bash
-# Runs the stack's nginx in the foreground. A master that is killed leaves workers behind, which hold the listening
+# Runs a stack's nginx in the foreground. A master that is killed leaves workers behind, which hold the listening
 # sockets: they are known by their working folder, which is this service's own, and ended first.
-#   nginx.sh                   the service nginx, with etc/env loaded
+#   nginx.sh SITE              the service nginx-SITE, with etc/env loaded
 #   nginx.sh --stray FOLDER    only ends such workers
 set -euo pipefail
 
@@ -27,6 +27,6 @@ if [ "${1:-}" = --stray ]; then
 	end_strays "$2"
 	exit 0
 fi
-end_strays "$S/run/nginx"
+end_strays "$S/run/nginx-$1"
 ulimit -n "$(ulimit -H -n)"
-exec nginx -e stderr -c "$S/etc/nginx.conf"
+exec nginx -e stderr -c "$S/etc/nginx-$1.conf"

@@ -6,7 +6,7 @@
 #   site.sh STACK SITE start CELL               lets them be started (the member asks the control record for its role)
 #   site.sh STACK SITE live CELL EPOCH PRIMARY  writes the go-live file, which the cell's programs here watch
 #   site.sh STACK SITE flags put|show …         `hbctl flags here`: this site's flags.cfg, and who has applied it
-#   site.sh STACK SITE nginx                    has nginx run with what the control records say now
+#   site.sh STACK SITE nginx                    has the site's nginx, if it has one, run with what the control records say now
 set -euo pipefail
 
 S=$1 SITE=$2 VERB=$3 CELL=${4:-}
@@ -86,7 +86,7 @@ fence) fence ;;
 start) start ;;
 live) live "$5" "$6" ;;
 flags) in_stack hbctl flags here "$SITE" "${@:4}" ;;
-nginx) in_stack hbctl nginx reload ;;
+nginx) [ ! -e "$S/sv/nginx-$SITE" ] || in_stack hbctl nginx reload --site "$SITE" ;;
 *)
 	echo "site.sh: no such verb: $VERB" >&2
 	exit 2

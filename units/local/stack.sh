@@ -9,6 +9,8 @@ STACK=$ROOT/.hb/$NAME
 # What runs where: ports, services, topology. The benchmark brings its own.
 TABLES=${HB_TABLES:-$LOCAL}
 SV=$STACK/sv
+# How many nodes of etcd and of RabbitMQ: decided when a stack is made, for their data is of that cluster.
+NODES=$(cat "$STACK/nodes" 2>/dev/null || echo "${HB_NODES:-1}")
 START_WAIT_S=60
 STOP_WAIT_S=20
 
@@ -17,10 +19,13 @@ rows() { grep -v '^#' "$TABLES/$1"; }
 cell_members() { rows ports.tsv | sed -nE 's/^([A-Z])-db-([a-z]+)\t.*/\1 \2/p'; }
 service_rows() {
 	awk 'NR == FNR { cell[NR] = $1; site[NR] = $2; n = NR; next }
+		/@node@/ { for (i = 1; i <= split(nodes, node, " "); i++) { row = $0; gsub(/@node@/, node[i] == "." ? "" : node[i], row); print row }; next }
 		!/@cell@/ { print; next }
 		{ for (i = 1; i <= n; i++) { row = $0; gsub(/@cell@/, cell[i], row); gsub(/@site@/, site[i], row); print row } }
-	' <(cell_members) <(rows services.tsv)
+	' <(cell_members) nodes="$(nodes | sed 's/^$/./')" <(rows services.tsv)
 }
+# How the nodes of etcd and RabbitMQ are called: one without a name, or one at each of three sites.
+nodes() { if [ "$NODES" = 3 ]; then printf '%s\n' -east -west -north; else echo; fi; }
 port() { awk -F'\t' -v name="$1" -v base="$BASE" '$1 == name { print base + $2 }' "$TABLES/ports.tsv"; }
 services() { service_rows | awk -F'\t' -v stages=" $* " 'index(stages, " " $2 " ") { print $1 }'; }
 members() { services db; }
@@ -48,10 +53,27 @@ substitutions() {
 		echo "s|@port\\.$name@|$((BASE + offset))|g"
 	done < <(rows ports.tsv)
 	for file in "$STACK"/secrets/{db,mq}.*; do echo "s|@secret\\.${file##*/}@|$(cat "$file")|g"; done
+	substitutions_nodes
 	echo "s|@stack@|$STACK|g"
 	echo "s|@root@|$ROOT|g"
 	echo "s|@user@|$(id -un)|g"
 	netns_substitutions
+}
+
+# joined SEPARATOR: the lines of standard input in one.
+joined() { paste -s | sed "s|\t|$1|g"; }
+
+# What depends on the nodes: @nodes.x@.
+substitutions_nodes() {
+	local node i=0
+	echo "s|@nodes\\.etcd@|$(nodes | while read -r node; do url "etcd$node"; done | joined ,)|g"
+	echo "s|@nodes\\.etcd-cluster@|$(nodes | while read -r node; do echo "local$node=$(url "etcd-peer$node")"; done | joined ,)|g"
+	echo "s|@nodes\\.mq@|$(nodes | while read -r node; do echo "{ host = \"127.0.0.1\"; port = $(port "amqp$node"); }"; done | joined ', ')|g"
+	# One of three that sees neither of the others pauses, and its clients go to those; a pair goes on.
+	echo "s|@nodes\\.rabbitmq@|$(if [ "$NODES" = 3 ]; then
+		echo cluster_partition_handling = pause_minority
+		nodes | while read -r node; do echo "cluster_formation.classic_config.nodes.$((i += 1)) = hb$BASE$node@localhost"; done
+	fi | joined '\\n')|g"
 }
 
 # render TEMPLATE TARGET MODE [SED…]
@@ -76,6 +98,9 @@ make_secrets() {
 		for name in db.hb_core db.hb_query db.hb_worker db.hb_rain db.hb_ctl db.hb_repl mq.hongbao; do
 			[ -s "$STACK/secrets/$name" ] || random_hex 24 >"$STACK/secrets/$name"
 		done
+		# By which RabbitMQ's nodes know each other.
+		mkdir -p "$STACK/data/rabbitmq"
+		[ -s "$STACK/data/rabbitmq/.erlang.cookie" ] || random_hex 24 >"$STACK/data/rabbitmq/.erlang.cookie"
 	)
 }
 
@@ -106,8 +131,7 @@ make_config() {
 		S='$STACK' R='$ROOT' USER='$(id -un)'
 		export S R USER PATH='$PATH' LC_ALL=C.UTF-8
 		export HB_CONFIG="\$S/etc/hongbao.cfg" HB_STATE="\$S" HB_SHARE="\$R" HB_NGINX_USER=$nginx_user
-		export ERL_EPMD_PORT=$(port epmd) RABBITMQ_NODENAME=hb$BASE@localhost
-		export RABBITMQ_NODE_IP_ADDRESS=$(netns_address) RABBITMQ_NODE_PORT=$(port amqp) RABBITMQ_DIST_PORT=$(port amqp-dist)
+		export HB_BASE=$BASE ERL_EPMD_PORT=$(port epmd) RABBITMQ_NODENAME=hb$BASE$(nodes | head -n 1)@localhost
 	ENV
 }
 
@@ -178,7 +202,18 @@ stage_start() {
 	done
 }
 
-etcd_healthy() { curl -fsS -m 2 "$(url etcd)/health" | grep -q true; }
+etcd_healthy() {
+	local node
+	for node in $(nodes | sed 's/^$/./'); do curl -fsS -m 2 "$(url "etcd${node#.}")/health" | grep -q true || return 1; done
+}
+# All nodes have found each other: a queue that is declared earlier would be on fewer.
+rabbitmq_ready() {
+	if [ "$NODES" = 3 ]; then
+		in_stack "$LOCAL/rabbitmq.sh" ctl rabbitmqctl -q await_online_nodes 3 -t 10
+	else
+		listening amqp
+	fi
+}
 listening() { [ -n "$(ss -Hltn "sport = :$(port "$1")")" ]; }
 in_stack() {
 	(
@@ -187,14 +222,21 @@ in_stack() {
 		"$@"
 	)
 }
+# The sites that have an nginx; its ports are those of the first without a name, "front", of the others "front-west".
+doors() { services front | sed -n 's/^nginx-//p'; }
+door_ports() { doors | sed -n "1s/.*/$1/; 1!s/^/$1-/; p"; }
 # A front door answers when a page comes, and when both cells tell a stranger to sign in.
-front_answers() {
+door_answers() {
 	local slot
-	curl -fsS -m 5 -o /dev/null "$(url front)/" || return 1
+	curl -fsS -m 5 -o /dev/null "$(url "$1")/" || return 1
 	for slot in 001 501; do
-		[ "$(curl -sS -m 5 -o /dev/null -w '%{http_code}' "$(url front)/v1/packets/1000$slot")" = 401 ] || return 1
+		[ "$(curl -sS -m 5 -o /dev/null -w '%{http_code}' "$(url "$1")/v1/packets/1000$slot")" = 401 ] || return 1
 	done
-	curl -fsS -m 5 -o /dev/null "$(url ops)/healthz"
+}
+front_answers() {
+	local name
+	for name in $(door_ports front); do door_answers "$name" || return 1; done
+	for name in $(door_ports ops); do curl -fsS -m 5 -o /dev/null "$(url "$name")/healthz" || return 1; done
 }
 
 stack_up() {
@@ -224,9 +266,11 @@ stack_up() {
 	if [ -s "$TABLES/campaigns.cfg" ]; then
 		in_stack hbctl campaign apply "$TABLES/campaigns.cfg" --reason "the demo" >/dev/null || die "hbctl campaign apply failed"
 	fi
-	if services base | grep -qx rabbitmq; then wait_for $START_WAIT_S RabbitMQ listening amqp; fi
+	if services base | grep -q ^rabbitmq; then wait_for $START_WAIT_S RabbitMQ rabbitmq_ready; fi
 	stage_start program
-	in_stack hbctl nginx render --out "$STACK/etc/nginx.conf" || die "hbctl nginx render failed"
+	for site in $(doors); do
+		in_stack hbctl nginx render --site "$site" --out "$STACK/etc/nginx-$site.conf" || die "hbctl nginx render failed"
+	done
 	stage_start front
 	wait_for $START_WAIT_S "the front door" front_answers
 	say "Up in $((SECONDS - began)) s."
@@ -235,11 +279,13 @@ stack_up() {
 
 prepare() {
 	local taken
+	[ "$NODES" = "${HB_NODES:-$NODES}" ] || die "this stack has $NODES nodes of etcd and RabbitMQ: ./dev down --wipe first"
 	taken=$(ports_taken)
 	[ -z "$taken" ] || die "nothing was started:"$'\n'"$taken"$'\n'"Choose other ports with HB_BASE."
 	echo "$BASE" >"$STACK/base"
 	netns_choose
 	netns_up
+	echo "$NODES" >"$STACK/nodes"
 	make_secrets
 	make_config
 	make_data
@@ -248,20 +294,26 @@ prepare() {
 
 url() { echo "http://$(netns_address):$(port "$1")"; }
 
+# stack_url [ops|finance] [SITE]: of the first nginx, or of the one at SITE.
 stack_url() {
-	case ${1:-front} in
-	front | ops | finance) ;;
-	*) wrong "url: ops, finance or nothing" ;;
+	local what=front site=${2:-} name
+	case ${1:-} in
+	'') ;;
+	front | ops | finance) what=$1 ;;
+	*) wrong "url: front, ops or finance, and a site" ;;
 	esac
 	running || die "the stack '$NAME' is not running: ./dev up"
 	stack_base
-	url "${1:-front}"
+	name=$(paste <(doors) <(door_ports "$what") | awk -v site="$site" 'site == "" || $1 == site { print $2; exit }')
+	[ -n "$name" ] || wrong "there is no nginx at '$site'"
+	url "$name"
 }
 
 stack_addresses() {
+	local name
 	cat <<-TEXT
 
-		  front door   $(url front)
+		  front door   $(door_ports front | while read -r name; do url "$name"; done | joined ' and ')
 		  finance      $(url finance)
 		  operations   $(url ops)/healthz and /metrics
 
@@ -322,7 +374,7 @@ stack_down() {
 }
 
 until_gone() {
-	local until=$((SECONDS + STOP_WAIT_S)) pids
+	local until=$((SECONDS + STOP_WAIT_S)) pids name
 	until none_left; do
 		if [ $SECONDS -ge $until ]; then
 			mapfile -t pids < <(ours)
@@ -331,7 +383,7 @@ until_gone() {
 		fi
 		sleep 0.1
 	done
-	"$LOCAL/nginx.sh" --stray "$STACK/run/nginx"
+	for name in $(doors); do "$LOCAL/nginx.sh" --stray "$STACK/run/nginx-$name"; done
 	netns_down
 }
 

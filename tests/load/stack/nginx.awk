@@ -20,7 +20,7 @@ claim && /keepalive [0-9]+;/ { keep = $2 + 0 }
 { print }
 END {
 	print "\tserver {\n\t\tlisten 127.0.0.1:" rowlock " backlog=4096;\n\t\tserver_name _;\n\t\tclient_max_body_size 16k;\n\t\tclient_body_buffer_size 16k;"
-	print "\t\taccess_log " stack "/log/nginx/access.json json buffer=32k flush=1s;\n\t\tadd_header X-Request-Id $request_id always;\n\t\tset $hb_slot \"\";"
+	print "\t\taccess_log " stack "/log/nginx-east/access.json json buffer=32k flush=1s;\n\t\tadd_header X-Request-Id $request_id always;\n\t\tset $hb_slot \"\";"
 	print place
 	print "\t\t\tset $hb_slot $hb_tail;\n\t\t\tinclude " share "/nginx/params.conf;\n\t\t\tfastcgi_pass bench_rowlock;\n\t\t}\n\t}"
 	print "}"
