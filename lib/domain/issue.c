@@ -5,6 +5,7 @@
 #include "base/jw.h"
 #include "base/parse.h"
 #include "domain/states.h"
+#include "domain/topology.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,8 +78,8 @@ err_t issue_read(const char *body, size_t n, issue_order *out)
 	return ERR_OK;
 }
 
-static err_t ask(peer_t *peer, const char *path, const issue_order *o, const char *traceparent,
-	issue_order *out)
+static err_t ask(peer_t *peer, const char *path, unsigned slot, const issue_order *o,
+	const char *traceparent, issue_order *out)
 {
 	char body[BODY_BYTES];
 	peer_answer a;
@@ -88,7 +89,7 @@ static err_t ask(peer_t *peer, const char *path, const issue_order *o, const cha
 	issue_write(&w, o);
 	const size_t n = jw_end(&w);
 	BUG_ON(n == 0);
-	err_t e = peer_post(peer, path, body, n, traceparent, &a);
+	err_t e = peer_post(peer, path, slot, body, n, traceparent, &a);
 	if (e != ERR_OK)
 		return e;
 	/* About the very number that was asked about, or it is no answer. */
@@ -104,9 +105,9 @@ static err_t ask(peer_t *peer, const char *path, const issue_order *o, const cha
 err_t issue_track(peer_t *peer, const issue_order *o, const char *traceparent, issue_order *tracked)
 {
 	char path[PATH_BYTES];
-	snprintf(path, sizeof path, TRACKING_PATH "%u",
-		SLOT_NUMBER_BASE + subsidy_slot(o->s.issuer, o->s.out_order_no));
-	return ask(peer, path, o, traceparent, tracked);
+	const unsigned slot = subsidy_slot(o->s.issuer, o->s.out_order_no);
+	snprintf(path, sizeof path, TRACKING_PATH "%u", SLOT_NUMBER_BASE + slot);
+	return ask(peer, path, slot, o, traceparent, tracked);
 }
 
 err_t issue_grant(
@@ -114,5 +115,6 @@ err_t issue_grant(
 {
 	char path[PATH_BYTES];
 	snprintf(path, sizeof path, GRANT_PATH "%llu", (unsigned long long)tracked->s.subsidy_id);
-	return ask(peer, path, tracked, traceparent, granted);
+	return ask(peer, path, (unsigned)(tracked->s.subsidy_id % TOPOLOGY_SLOTS), tracked,
+		traceparent, granted);
 }

@@ -294,7 +294,10 @@ void program_peer_target(const program_t *p, peer_target *out)
 		.connect_ms = conf_i(p->conf, CONF_PEER_CONNECT_MS),
 		.total_ms = conf_i(p->conf, CONF_PEER_TOTAL_MS),
 		.keys = p->internal_keys,
+		.cell_of_slot = p->topo->slot_cell,
+		.most = (unsigned)conf_i(p->conf, CONF_PEER_IN_FLIGHT),
 	};
+	_Static_assert((int)TOPOLOGY_CELLS_MAX <= (int)PEER_CELLS_MAX, "they fit");
 	for (unsigned i = 0, n = 0; i < p->topo->nginx_count; i++) {
 		const topology_nginx *g = &p->topo->nginx[i];
 

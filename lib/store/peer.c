@@ -10,6 +10,7 @@
 #include <curl/curl.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,7 +135,7 @@ static err_t problem_of(const peer_answer *a)
 	return e;
 }
 
-err_t peer_post(peer_t *p, const char *path, const char *body, size_t n, const char *traceparent,
+static err_t post(peer_t *p, const char *path, const char *body, size_t n, const char *traceparent,
 	peer_answer *out)
 {
 	const CURLcode rc = exchange(p, path, body, n, traceparent);
@@ -150,5 +151,20 @@ err_t peer_post(peer_t *p, const char *path, const char *body, size_t n, const c
 	else if (rc != CURLE_OK || err_http(e) >= 500)
 		LOG(WARN, "peer.failed", {"path", LOG_S(path)}, {"status", LOG_I(p->answer.status)},
 			{"error", LOG_E(e)}, {"why", LOG_S(p->curl_error)});
+	return e;
+}
+
+/* All threads of the process share the places. */
+static atomic_uint under_way[PEER_CELLS_MAX];
+
+err_t peer_post(peer_t *p, const char *path, unsigned slot, const char *body, size_t n,
+	const char *traceparent, peer_answer *out)
+{
+	const int cell = p->t.cell_of_slot[slot];
+	BUG_ON(cell < 0 || cell >= PEER_CELLS_MAX);
+	const unsigned before = atomic_fetch_add(&under_way[cell], 1);
+	const err_t e = before < p->t.most ? post(p, path, body, n, traceparent, out)
+					   : ERR_CELL_UNAVAILABLE;
+	atomic_fetch_sub(&under_way[cell], 1);
 	return e;
 }

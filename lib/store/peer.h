@@ -9,17 +9,19 @@
 #include <stdint.h>
 
 #define PEER_WHO "internal"
-enum { PEER_ANSWER_BYTES = 4096 };
+enum { PEER_ANSWER_BYTES = 4096, PEER_CELLS_MAX = 26 };
 
 typedef struct {
 	char urls[1024]; /* "http://127.0.0.1:18004,…": of every nginx; tried in turn */
 	int64_t connect_ms, total_ms;
 	const keys_ring_t *keys;
+	const int8_t *cell_of_slot; /* of 1000 slots, 0 to PEER_CELLS_MAX - 1 */
+	unsigned most; /* calls of one cell that a process has under way: a cell that hangs holds no more */
 } peer_target;
 
 typedef struct peer peer_t;
 
-/* The target is copied, keys are not. */
+/* The target is copied; keys and slots are not. */
 err_t peer_new(const peer_target *t, peer_t **out) MUST_CHECK;
 void peer_free(peer_t **p);
 
@@ -29,9 +31,10 @@ typedef struct {
 	char body[PEER_ANSWER_BYTES]; /* zero-terminated */
 } peer_answer;
 
-/* Posts a JSON body. ERR_CELL_UNAVAILABLE: it was not sent; ERR_OUTCOME_UNKNOWN: no answer, or none
+/* Posts a JSON body; `slot`: of the path's number. ERR_CELL_UNAVAILABLE: it was not sent, because
+ * nobody could be reached or that cell has its most calls under way; ERR_OUTCOME_UNKNOWN: no answer, or none
  * that is understood; a problem's own code otherwise. `traceparent` may be NULL. */
-err_t peer_post(peer_t *p, const char *path, const char *body, size_t n, const char *traceparent,
+err_t peer_post(peer_t *p, const char *path, unsigned slot, const char *body, size_t n, const char *traceparent,
 	peer_answer *out) MUST_CHECK;
 
 #endif

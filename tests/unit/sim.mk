@@ -1,7 +1,9 @@
-check_PROGRAMS += tests/unit/test_finance_sign tests/unit/test_finance tests/unit/test_book tests/unit/test_faults
+check_PROGRAMS += tests/unit/test_peer tests/unit/test_finance_sign tests/unit/test_finance tests/unit/test_book tests/unit/test_faults
 FINANCE_TEST_SOURCES = tests/unit/finance_ring.c tests/unit/finance_ring.h
 tests_unit_test_finance_sign_SOURCES = tests/unit/test_finance_sign.c $(FINANCE_TEST_SOURCES)
 tests_unit_test_finance_sign_LDADD = $(STORE_LIBS) $(UNIT_LIBS)
+tests_unit_test_peer_SOURCES = tests/unit/test_peer.c $(FINANCE_TEST_SOURCES)
+tests_unit_test_peer_LDADD = $(STORE_LIBS) $(UNIT_LIBS)
 tests_unit_test_finance_SOURCES = tests/unit/test_finance.c $(FINANCE_TEST_SOURCES)
 tests_unit_test_finance_LDADD = $(STORE_LIBS) $(UNIT_LIBS)
 tests_unit_test_book_SOURCES = tests/unit/test_book.c $(SIM_BOOK_SOURCES)

@@ -120,7 +120,7 @@ static void a_silent_endpoint_is_passed_over_when_reading(void **state)
 	proxy_set(proxy, PROXY_FROZEN);
 	int64_t start = clk_mono_ms();
 	assert_int_equal(control_get(c, "A", &r), ERR_OK);
-	assert_in_range(clk_mono_ms() - start, 250, 900);
+	assert_in_range(clk_mono_ms() - start, 140, 900); /* its share of the 300 ms, of two */
 	start = clk_mono_ms();
 	assert_int_equal(control_get(c, "A", &r), ERR_OK); /* not asked first again */
 	assert_in_range(clk_mono_ms() - start, 0, 250);
