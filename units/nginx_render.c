@@ -22,14 +22,13 @@
 enum {
 	WORKERS = 2,
 	CLIENTS = 4096, /* connections of one worker that ask for nothing at the moment */
-	FAIL_S = 1,     /* nginx knows no less: the cell's programs are as good as back at once */
-	SHARED_FAIL_S = 10,
 	TEMPLATE_BYTES = 1 << 18,
 	PROBLEM_BYTES = 4096,
 	RETRY_MS = 1000,
 	DEMO_USERS = 6,
 	DEMO_FIRST_UID = 1000
 };
+#define SHARED_FAILS "max_fails=1 fail_timeout=10s"
 #define PROBLEM_TYPE "https://hongbao.example/problems/" /* as lib/http says it */
 
 extern char **environ;
@@ -59,13 +58,16 @@ static void begin_upstream(const rendering *r, const char *name, const char *bal
 		fprintf(r->to, "\t\t%s;\n", balance);
 }
 
-/* A cell that hangs is asked again only now and then where others can answer. */
+/* nginx leaves a server alone for one to two seconds after a failure, and a program that is started anew
+ * needs less: of a cell's own programs each is always tried, a refused connection costs nothing, and the
+ * cell is back as soon as one of them listens. One that hangs is bounded by max_conns. Where all cells
+ * share an upstream, others can answer, and a cell that hangs is asked again only now and then. */
 static void put_servers(const rendering *r, bool shared, const topology_member *m,
 	const uint16_t *port, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
-		fprintf(r->to, "\t\tserver %s:%u max_conns=%u max_fails=1 fail_timeout=%us;\n",
-			m->host, port[i], under_way(shared), shared ? SHARED_FAIL_S : FAIL_S);
+		fprintf(r->to, "\t\tserver %s:%u max_conns=%u %s;\n", m->host, port[i],
+			under_way(shared), shared ? SHARED_FAILS : "max_fails=0");
 }
 
 static void end_upstream(const rendering *r)

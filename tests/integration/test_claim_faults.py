@@ -270,7 +270,6 @@ def test_hb_core_told_to_end_finishes_what_it_has_accepted(stack):
             stack.wait(lambda core=core, old=old: stack.pid(core) not in (None, old), f'{core} is back')
             port = stack.member(CELL)['core_ports'][CORES.index(core)]
             stack.wait(lambda port=port: hb.listens(port), f'{core} listens')
-            time.sleep(1.2)  # nginx's fail_timeout: until then it would not try this one while the next is away
 
     thread = threading.Thread(target=restart)
     thread.start()

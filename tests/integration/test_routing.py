@@ -58,4 +58,29 @@ def test_a_dead_cell_answers_503_and_the_other_goes_on(stack):
     finally:
         for service in ('B-core-1', 'B-core-2', 'B-query-1'):
             stack.sv('up', service)
-    stack.wait(lambda: stack.call('GET', '/v1/me/sent', 1501).status == 200, 'cell B is back')
+    member = stack.member('B')
+    for port in member['core_ports'] + member['query_ports']:
+        stack.wait(lambda port=port: hb.listens(port), f'{port} listens')
+    # At once: nginx holds nothing against a program for what it was.
+    assert stack.call('GET', '/v1/me/seed', 1501).status == 200
+    assert stack.call('GET', '/v1/me/sent', 1501).status in (200, 503)  # 503 is its own word: the heartbeat may be old
+
+
+def test_one_nginx_dead_the_other_serves(stack):
+    first, second = (hb.Client(f'http://{door["host"]}:{door["front_port"]}') for door in stack.doors)
+    packet = stack.open_packet(1001, 400, 4)
+    stack.sv('down', 'nginx-east')
+    try:
+        try:
+            first.call('GET', '/')
+            raise AssertionError('the first still answers')
+        except OSError:
+            pass
+        # Everything that our programs ask of nginx goes to the other one: finance, and the other cells.
+        for uid in (1002, 1501):
+            assert second.call('POST', f'/v1/packets/{packet}/claim', token=stack.mint(uid)).json['outcome'] == 'claimed'
+        stack.wait(lambda: stack.rows('A', 'SELECT COUNT(*) FROM transfer t JOIN claim c ON c.claim_no = t.order_no WHERE c.packet_id = %s AND t.state = 2',
+                                      (packet,)) == ((2,),), 'finance has transferred both')
+    finally:
+        stack.sv('up', 'nginx-east')
+    stack.wait(lambda: hb.listens(stack.doors[0]['front_port']), 'the first is back')

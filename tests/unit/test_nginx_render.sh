@@ -43,6 +43,18 @@ all_keep() { # all_keep CONNECTIONS
 		END { exit bad || !n }' "$dir/nginx.conf"
 }
 
+# Twice what all upstreams together may have under way.
+connections_suffice() {
+	awk '/worker_connections/ { have = $2 + 0 } /max_conns=/ { split($3, max, "="); need += 2 * max[2] }
+		END { exit !(need > 0 && have >= need) }' "$dir/nginx.conf"
+}
+
+refused() {
+	local status=0
+	"$@" || status=$?
+	[ $status = 2 ]
+}
+
 slots_are_whole() {
 	awk '/map \$hb_slot \$hb_cell/ { on = 1; next } on && /^\t}/ { exit } on && $1 ~ /^[0-9]+$/ { total++ }
 		END { exit total != 1100 }' "$dir/nginx.conf" &&
@@ -81,6 +93,15 @@ for connections in 1 256 4096; do
 	render --offline
 	check "each worker keeps $connections idle connections to an upstream" all_keep "$connections"
 done
+config 'http: { upstream_max = 64; };'
+render --offline
+check "a cell's programs are always tried, and have so much under way" has '^\s+server 127.0.0.1:42023 max_conns=64 max_fails=0;'
+check "of an upstream of all cells a program that hangs takes less" has '^\s+server 127.0.0.1:42023 max_conns=8 max_fails=1 fail_timeout=10s;'
+check "there are connections for all that" connections_suffice
+render --offline --site west
+check "the other nginx has its own ports and files" has 'listen 127.0.0.1:42005 '
+check "and no other's" has_not 'nginx-east|:4200[0124]\b'
+check "a site without nginx is refused" refused render --offline --site north
 config 'claim: { hash = false; };'
 render --offline
 check "claims are spread when hashing is off" has_not '_claim'
