@@ -238,13 +238,38 @@ static sites sites_of(const move_t *m)
 	return s;
 }
 
-static bool nginx_at(const topology_site *site)
+typedef struct {
+	site_job job[TOPOLOGY_NGINX_MAX];
+} doors;
+
+/* Each has files of its own, so they are told side by side. */
+static void doors_begin(doors *d)
 {
 	static const char *const args[] = {"nginx", NULL};
-	site_job job;
+	const topology_t *t = verb_topology();
 
-	site_begin(site, site->run, args, &job);
-	return site_end(&job, SITE_MS);
+	for (unsigned i = 0; i < t->nginx_count; i++) {
+		const topology_site *site = topology_site_named(t, t->nginx[i].site);
+
+		site_begin(site, site->run, args, &d->job[i]);
+	}
+}
+
+/* True when one of them leads to the new primary; one that is dead leads nowhere, and renders when it is
+ * back (whoever starts it: hbctl nginx reload). */
+static bool doors_end(doors *d)
+{
+	const topology_t *t = verb_topology();
+	bool one = false;
+
+	for (unsigned i = 0; i < t->nginx_count; i++) {
+		if (site_end(&d->job[i], SITE_MS))
+			one = true;
+		else
+			fprintf(stderr, "hbctl: the nginx at %s was not reloaded\n",
+				t->nginx[i].site);
+	}
+	return one;
 }
 
 static void live_begin(const move_t *m, sites *s)
@@ -279,18 +304,17 @@ static int say_partly(const move_t *m, const char *what)
 	return VERB_PARTLY;
 }
 
-/* The sites' commands run side by side, but for nginx's: they may share one on a small machine. */
 static int tell(move_t *m)
 {
 	sites s = sites_of(m);
 	bool nginx, told;
 	long status;
+	doors d;
 
 	live_begin(m, &s);
-	nginx = nginx_at(s.site[0]);
+	doors_begin(&d);
 	told = live_end(m, &s);
-	for (unsigned i = 1; i < s.n; i++)
-		nginx = nginx_at(s.site[i]) || nginx;
+	nginx = doors_end(&d);
 	journal_step(m->journal, "nginx", "%s", nginx ? "rendered and reloaded" : "not reloaded");
 	if (!told || !nginx)
 		return say_partly(

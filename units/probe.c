@@ -31,22 +31,36 @@ static uint64_t probe_uid(const topology_cell *cell, uint64_t epoch)
 
 static CURL *prepare(const char *token, struct curl_slist **headers)
 {
-	const topology_t *t = verb_topology();
-	char url[128], bearer[SESSION_TOKEN_BYTES + 32];
+	char bearer[SESSION_TOKEN_BYTES + 32];
 	CURL *curl = curl_easy_init();
 
 	BUG_ON(!curl);
-	snprintf(url, sizeof(url), "http://%s:%u/v1/me/seed", t->nginx_host,
-		(unsigned)t->front_port);
 	snprintf(bearer, sizeof(bearer), "Authorization: Bearer %s", token);
 	*headers = curl_slist_append(NULL, bearer);
-	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, *headers);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)TRY_MS);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, drop);
 	return curl;
+}
+
+/* By the first front door that says anything. */
+static long ask(CURL *curl)
+{
+	const topology_t *t = verb_topology();
+	long status = 0;
+
+	for (unsigned i = 0; i < t->nginx_count && status == 0; i++) {
+		char url[128];
+
+		snprintf(url, sizeof(url), "http://%s:%u/v1/me/seed", t->nginx[i].host,
+			(unsigned)t->nginx[i].front_port);
+		curl_easy_setopt(curl, CURLOPT_URL, url);
+		if (curl_easy_perform(curl) == CURLE_OK)
+			curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	}
+	return status;
 }
 
 bool probe_writes(const topology_cell *cell, uint64_t epoch, int64_t timeout_ms, long *status)
@@ -63,9 +77,7 @@ bool probe_writes(const topology_cell *cell, uint64_t epoch, int64_t timeout_ms,
 	keys_free(&ring);
 	CURL *curl = prepare(token, &headers);
 	for (;;) {
-		*status = 0;
-		if (curl_easy_perform(curl) == CURLE_OK)
-			curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
+		*status = ask(curl);
 		if (*status == 200 || clk_mono_ms() >= end_ms)
 			break;
 		clk_sleep_ms(EVERY_MS);

@@ -28,5 +28,7 @@ if [ "${1:-}" = --stray ]; then
 	exit 0
 fi
 end_strays "$S/run/nginx-$1"
+# What it led to may have changed while it was down; without the control store it starts with what it had.
+hbctl nginx render --site "$1" --out "$S/etc/nginx-$1.conf" || true
 ulimit -n "$(ulimit -H -n)"
 exec nginx -e stderr -c "$S/etc/nginx-$1.conf"
