@@ -256,10 +256,23 @@ err_t book_close_payment(book_t *b, uint64_t order_no, book_order *o)
 	return vault_write(b->vault, close_job, o);
 }
 
+/* A fault: somebody's money is in although the merchant was told that it never would be. */
+static err_t pay_closed(vault_conn *c, book_order *o, int64_t now_ms)
+{
+	if (o->uid == 0 || !faults_hit(book_of(c)->faults, o->kind, FAULTS_PAY_CLOSED, o->order_no))
+		return ERR_OK;
+	sqlite3_stmt *s = vault_stmt(c, SQL_ORDER_REOPEN);
+	bind_u64(s, 1, o->order_no);
+	err_t err = vault_exec(s, NULL);
+	return err == ERR_OK ? finish(c, o, FINANCE_DONE, "", false, now_ms) : err;
+}
+
 static err_t pay_job(vault_conn *c, int64_t now_ms, void *arg)
 {
 	book_order *o = arg;
 	err_t err = query_job(c, now_ms, o);
+	if (err == ERR_OK && o->outcome == FINANCE_CLOSED)
+		return pay_closed(c, o, now_ms);
 	if (err != ERR_OK || o->outcome != FINANCE_PENDING)
 		return err;
 	if (o->expires_at_ms <= now_ms)

@@ -166,12 +166,14 @@ static finance_limits_t *program_finance_limits(const conf_t *c)
 		[FINANCE_OP_REFUND] = CONF_FINANCE_REFUNDS,
 		[FINANCE_OP_WITHDRAWAL] = CONF_FINANCE_WITHDRAWALS,
 	};
-	unsigned in_flight[FINANCE_OPS];
+	finance_limits_conf l = {.per_s = (unsigned)conf_i(c, CONF_FINANCE_PER_S),
+		.wait_ms = conf_i(c, CONF_FINANCE_PLACE_MS),
+		.rest_after = (unsigned)conf_i(c, CONF_FINANCE_REST_AFTER),
+		.rest_ms = conf_i(c, CONF_FINANCE_REST_MS)};
 
 	for (unsigned op = 0; op < FINANCE_OPS; op++)
-		in_flight[op] = (unsigned)conf_i(c, ids[op]);
-	return finance_limits_new(in_flight, (unsigned)conf_i(c, CONF_FINANCE_PER_S),
-		conf_i(c, CONF_FINANCE_PLACE_MS));
+		l.in_flight[op] = (unsigned)conf_i(c, ids[op]);
+	return finance_limits_new(&l);
 }
 
 static err_t program_open_metrics(const program_t *p, const char *name)
@@ -194,6 +196,7 @@ program_t *program_start(int argc, char **argv, const char *name, const char *db
 	BUG_ON(!p);
 	p->instance = program_parse_args(argc, argv, name, &a, argi);
 	logger_init(name, a.cell, p->instance, LOGGER_INFO);
+	snprintf(p->agent, sizeof(p->agent), "%s %s %d", name, a.cell, p->instance);
 	if (keys_init())
 		program_refuse("libsodium does not start");
 	if (conf_load(a.config, why, &p->conf))
@@ -323,6 +326,8 @@ void program_finance_target(const program_t *p, finance_target *out)
 		program_refuse("finance.url or finance.merchant is too long");
 	memcpy(out->urls, url, strlen(url) + 1);
 	memcpy(out->merchant, merchant, strlen(merchant) + 1);
+	_Static_assert(sizeof(out->agent) == sizeof(p->agent), "it fits");
+	memcpy(out->agent, p->agent, sizeof(out->agent));
 }
 
 bool program_owns_slot(const program_t *p, unsigned slot)

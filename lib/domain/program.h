@@ -30,6 +30,7 @@ typedef struct {
 	keys_ring_t *finance_keys;  /* secrets/finance.keys */
 	keys_ring_t *internal_keys; /* secrets/internal.keys: between our programs of all cells */
 	finance_limits_t *finance_limits;
+	char agent[64]; /* who we are to finance: "hb-core A 1" */
 	db_target db; /* our site's member, which is the primary; user and password as `db_user` */
 } program_t;
 

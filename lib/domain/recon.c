@@ -6,6 +6,7 @@
 #include "base/clk.h"
 #include "base/logger.h"
 #include "base/metrics.h"
+#include "domain/alert.h"
 #include "domain/recon_inner.h"
 #include <stdio.h>
 #include <string.h>
@@ -125,6 +126,8 @@ err_t recon_found(recon_work *w, const recon_diff *d)
 			{"theirs", LOG_I(d->theirs)});
 	metrics_add(METRICS_RECON_DIFFERENCES, d->kind - 1, 1);
 	w->sum.differences++;
+	if (w->of_kind[d->kind].count++ == 0)
+		w->of_kind[d->kind].first = *d;
 	w->waiting_write[w->waiting_writes++] = *d;
 	bool full = w->waiting_writes == sizeof w->waiting_write / sizeof *w->waiting_write;
 	return full ? write_group(w) : ERR_OK;
@@ -140,6 +143,42 @@ static err_t begin(recon_work *w)
 		NULL);
 }
 
+/* "2026-11-22" or "2026-11-22T08", as recon_window_parse takes them. */
+static void window_text(const recon_window *window, char out[CLK_RFC3339_BYTES])
+{
+	clk_rfc3339(window->from_ms, out);
+	out[strlen(window->to_ms - window->from_ms < RECON_DAY_MS ? "2026-11-22T08"
+								  : "2026-11-22")] = 0;
+}
+
+/* One for each kind of the window, told once; what is no more found may be told again when it comes back. */
+static err_t alert_kind_of(recon_work *w, unsigned kind, int64_t now_ms)
+{
+	const recon_job *j = w->job;
+	const recon_diff *d = &w->of_kind[kind].first;
+	const char *domain = recon_domain_name(j->domain);
+	char window[CLK_RFC3339_BYTES], subject[ALERT_SUBJECT_BYTES], text[ALERT_TEXT_BYTES];
+	window_text(&j->window, window);
+	snprintf(subject, sizeof subject, "%s %s %s", domain, window, recon_kind_name(kind));
+	if (w->of_kind[kind].count == 0)
+		return alert_clear(j->db, ALERT_DIFFERENCE, subject);
+	snprintf(text, sizeof text,
+		"the books of %s %s differ: %s, %llu time%s, first %s %llu: "
+		"hbctl reconcile --cell %s --window %s --domain %s",
+		domain, window, recon_kind_name(kind), (unsigned long long)w->of_kind[kind].count,
+		w->of_kind[kind].count == 1 ? "" : "s", recon_thing_name(d->thing),
+		(unsigned long long)d->no, j->cell->name, window, domain);
+	return alert_add(j->db, ALERT_DIFFERENCE, subject, text, now_ms);
+}
+
+static err_t alert_all(recon_work *w, int64_t now_ms)
+{
+	err_t err = ERR_OK;
+	for (unsigned kind = 1; kind < RECON_KINDS && err == ERR_OK; kind++)
+		err = alert_kind_of(w, kind, now_ms);
+	return err;
+}
+
 static err_t end(recon_work *w)
 {
 	const recon_job *j = w->job;
@@ -150,6 +189,8 @@ static err_t end(recon_work *w)
 			DB_ARGS(db_i(now_ms), db_u(j->domain), db_i(j->window.from_ms),
 				db_i(j->window.to_ms), db_i(w->began_ms)),
 			NULL);
+	if (err == ERR_OK)
+		err = alert_all(w, now_ms);
 	if (err == ERR_OK)
 		err = db_exec(j->db, SQL_RECON_RUN_END,
 			DB_ARGS(db_i(now_ms), db_u(w->sum.here), db_u(w->sum.there),
@@ -189,6 +230,17 @@ err_t recon_done(db_t *db, recon_domain domain, const recon_window *window, bool
 	if (err != ERR_OK)
 		return err;
 	*done = db_rows_next(r) && !db_rows_null(r, 0) && db_rows_i(r, 0) >= window->to_ms;
+	db_rows_free(&r);
+	return ERR_OK;
+}
+
+err_t recon_first(db_t *db, recon_domain domain, int64_t length_ms, int64_t *from_ms)
+{
+	db_rows_t *r;
+	err_t err = db_select(db, SQL_RECON_RUN_FIRST, DB_ARGS(db_u(domain), db_i(length_ms)), &r);
+	if (err != ERR_OK)
+		return err;
+	*from_ms = db_rows_next(r) && !db_rows_null(r, 0) ? db_rows_i(r, 0) : 0;
 	db_rows_free(&r);
 	return ERR_OK;
 }

@@ -79,11 +79,14 @@ typedef struct {
 	int64_t took_ms;
 } recon_sum;
 
-/* Compares and writes recon_run and recon_diff; differences are no error. What a broken-off run
+/* Compares and writes recon_run and recon_diff, and one alert for each kind of difference that the
+ * window has; differences are no error. What a broken-off run
  * found so far stays; the next one of the window looks at all of it again. */
 err_t recon_run(const recon_job *job, recon_sum *out) MUST_CHECK;
 /* Whether the window was compared to its end. */
 err_t recon_done(db_t *db, recon_domain domain, const recon_window *window, bool *done) MUST_CHECK;
+/* The beginning of the first window of that length that was ever compared; 0: there is none. */
+err_t recon_first(db_t *db, recon_domain domain, int64_t length_ms, int64_t *from_ms) MUST_CHECK;
 
 typedef struct {
 	unsigned thing, kind;

@@ -4,7 +4,7 @@
 
 #include "domain/recon.h"
 
-enum { RECON_PAGE = 2000 /* rows of one query */ };
+enum { RECON_PAGE = 2000 /* rows of one query */, RECON_KINDS = RECON_TWICE + 1 };
 
 /* One comparison under way. */
 typedef struct {
@@ -13,6 +13,10 @@ typedef struct {
 	int64_t began_ms; /* wall */
 	recon_diff waiting_write[100];
 	unsigned waiting_writes;
+	struct {
+		uint64_t count;
+		recon_diff first;
+	} of_kind[RECON_KINDS];
 } recon_work;
 
 /* Notes a difference; `ours`, `theirs` by has_…. Written in groups. */

@@ -103,6 +103,8 @@ static void set_options(finance_t *f)
 #endif
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)f->t.connect_ms);
 	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)f->t.total_ms);
+	if (f->t.agent[0])
+		curl_easy_setopt(c, CURLOPT_USERAGENT, f->t.agent);
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, f->curl_error);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, f);
@@ -327,7 +329,7 @@ static err_t call(finance_t *f, call_t *c, finance_answer *a)
 	int64_t from_us = clk_mono_us();
 	err_t err = exchange(f, c);
 	if (f->t.limits)
-		finance_limits_give(f->t.limits, c->op);
+		finance_limits_give(f->t.limits, c->op, err == ERR_OK);
 	if (err == ERR_OK)
 		err = understand(f, c, &got);
 	metrics_observe_us(METRICS_FINANCE_SECONDS, clk_mono_us() - from_us);

@@ -28,6 +28,7 @@ typedef enum {
 typedef struct {
 	char urls[512]; /* one, or several separated by commas, all with the same path; tried in turn */
 	char merchant[32];
+	char agent[64]; /* who asks, for finance's log: User-Agent; "": none */
 	int64_t connect_ms, total_ms;
 	const keys_ring_t *keys; /* shared with finance */
 	bool mock;

@@ -1,6 +1,7 @@
 /* finance_limits: how much of finance a program takes at once, shared by its threads: calls in flight for
- * each operation, so that a finance that hangs holds so many threads and no more, and calls in a
- * second, so that what has gathered while it was away drains evenly. Threads: all safe. */
+ * each operation, so that a finance that hangs holds so many threads and no more; calls in a second,
+ * so that what has gathered while it was away drains evenly; and a rest after calls that nobody
+ * answered, so that what does not need finance never waits behind what does. Threads: all safe. */
 #ifndef HB_STORE_FINANCE_LIMITS_H
 #define HB_STORE_FINANCE_LIMITS_H
 
@@ -19,13 +20,19 @@ typedef enum {
 
 typedef struct finance_limits finance_limits_t;
 
-/* wait_ms: longest wait for a place. */
-finance_limits_t *finance_limits_new(
-	const unsigned in_flight[FINANCE_OPS], unsigned per_s, int64_t wait_ms);
+typedef struct {
+	unsigned in_flight[FINANCE_OPS], per_s;
+	int64_t wait_ms;     /* longest wait for a place */
+	unsigned rest_after; /* calls in a row without an answer */
+	int64_t rest_ms; /* less up to half of it (jitter), then one call at a time tries again */
+} finance_limits_conf;
+
+finance_limits_t *finance_limits_new(const finance_limits_conf *c);
 void finance_limits_free(finance_limits_t **l);
 
-/* Waits for a place; ERR_TIMEOUT when there is none in time. Each ERR_OK is given back. */
+/* Waits for a place; ERR_TIMEOUT when there is none in time, at once while finance is left alone. Each
+ * ERR_OK is given back, with whether finance has answered. */
 err_t finance_limits_take(finance_limits_t *l, finance_op op) MUST_CHECK;
-void finance_limits_give(finance_limits_t *l, finance_op op);
+void finance_limits_give(finance_limits_t *l, finance_op op, bool answered);
 
 #endif

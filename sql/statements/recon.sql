@@ -11,6 +11,9 @@ WHERE domain = ? AND window_at = ? AND window_end = ?;
 -- name: recon_run_find
 SELECT ended_at FROM recon_run WHERE domain = ? AND window_at = ? AND window_end = ?;
 
+-- name: recon_run_first
+SELECT MIN(window_at) FROM recon_run WHERE domain = ? AND window_end - window_at = ?;
+
 -- name: recon_diff_add
 INSERT INTO recon_diff (domain, window_at, window_end, thing, order_no, kind, ours, theirs, found_at, seen_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

@@ -3,14 +3,12 @@ import json
 import os
 import signal
 import statistics
-import subprocess
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import audit
-import hb
 import pytest
+from bot import bot, bot_every, hbctl, parked  # noqa: F401 the fixtures
 from test_callbacks import Finance
 
 
@@ -23,12 +21,6 @@ def faults(stack):
 def balance(stack, uid):
     rows = stack.rows(stack.cell_of(uid), 'SELECT balance FROM account WHERE kind = 1 AND owner = %s', (uid,))
     return rows[0][0] if rows else 0
-
-
-def hbctl(stack, *words):
-    done = subprocess.run([hb.ROOT / 'dev', 'hbctl', '-o', 'json', *words], capture_output=True, text=True,
-                          env={**os.environ, 'HB_NAME': stack.folder.name, 'HB_BUILD': os.environ.get('HB_TEST_BUILD', '')})
-    return done.returncode, done.stdout, done.stderr
 
 
 def test_a_transfer_refused_for_good_is_in_the_claimers_wallet_once(stack, faults):
@@ -65,52 +57,17 @@ def test_while_finance_is_away_no_money_goes_elsewhere_and_all_of_it_arrives_aft
     stack.wait(lambda: stack.rows('A', 'SELECT DISTINCT state FROM transfer WHERE packet_id = %s', (packet,)) == ((2,),), 'and each is done', 90)
 
 
-@pytest.fixture
-def bot(stack):
-    """A bot's webhook: the texts that it was told."""
-    told = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
-            assert body['msg_type'] == 'text', body
-            told.append(body['content']['text'])
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"code":0,"msg":"success"}')
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(('127.0.0.1', 0), Hook)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    config = stack.folder / 'etc/hongbao.cfg'
-    before = config.read_text()
-    config.write_text(before + f'\nalert: {{ url = "http://127.0.0.1:{server.server_port}/hook"; every_ms = 500; }};\n')
-    stack.rows('A', 'UPDATE alert SET sent_at = 1 WHERE sent_at IS NULL')  # what other tests have left
-    stack.sv('restart', 'A-worker-alert')
-    yield told
-    config.write_text(before)
-    stack.sv('restart', 'A-worker-alert')
-    server.shutdown()
-
-
-def test_a_parked_message_is_told_once_also_over_a_restart_and_can_be_put_back(stack, bot):
+def test_a_parked_message_is_told_once_also_over_a_restart_and_can_be_put_back(stack, bot):  # noqa: F811
     order = stack.send(1401, 500, 5).json['payment']['order_no']
     assert Finance(stack).call(order, Finance(stack).body(order, amount=499)).status == 204
 
-    def parked():
-        code, out, err = hbctl(stack, 'orders', 'parked', 'A')
-        assert code == 0, err
-        return [m for m in json.loads(out) if order in m['body']]
-
-    message = stack.wait(parked, 'the message is parked')[0]
+    message = stack.wait(lambda: parked(stack, order), 'the message is parked')[0]
     mine = f'message {message["id"]} of A.callback is parked (ORDER_CONFLICT)'
     stack.wait(lambda: any(mine in text for text in bot), 'the bot is told')
     stack.sv('restart', 'A-worker-alert')
     assert hbctl(stack, 'orders', 'push', '--parked', str(message['id']), '--cell', 'A')[0] == 2  # without a reason
     assert hbctl(stack, 'orders', 'push', '--parked', str(message['id']), '--cell', 'A', '--reason', 'a test')[0] == 0
-    again = stack.wait(lambda: [m for m in parked() if m['id'] != message['id']], 'it is parked again')[0]
+    again = stack.wait(lambda: [m for m in parked(stack, order) if m['id'] != message['id']], 'it is parked again')[0]
     stack.wait(lambda: any(f'message {again["id"]} of' in text for text in bot), 'the bot is told of the new one')
     assert sum(mine in text for text in bot) == 1
 

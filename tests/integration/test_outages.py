@@ -2,6 +2,7 @@
 import os
 import signal
 
+import b2c
 import pymysql
 import pytest
 
@@ -19,6 +20,26 @@ def test_a_send_that_finance_does_not_answer_is_unknown_and_its_repeat_goes_on(s
     assert again.status == 201 and again.headers['idempotent-replayed'] == 'true', again
     assert again.json['payment']['cashier_url']
     assert stack.rows('A', 'SELECT COUNT(*) FROM packet')[0][0] == before + 1
+
+
+def test_credits_do_not_wait_behind_transfers_while_finance_hangs(stack):
+    """Both come through one queue. Each transfer would hold a thread for finance.total_ms, four at once: 60 of them a minute."""
+    c2c, claims = stack.open_packet(1001, 6000, 60), range(60)
+    b2c_packet = b2c.packet(b2c.Campaign(stack), 1005, 1000, 2)
+    users = [71000 + n for n in claims]
+    stack.mint_all(users)
+    before = stack.balance(1502)
+    stack.kill('finance-sim', signal.SIGSTOP)
+    try:
+        for uid in users:
+            assert stack.claim_until(uid, c2c).json['outcome'] == 'claimed'
+        won = stack.claim_until(1502, b2c_packet).json['claim']['amount']['amount']
+        stack.wait(lambda: stack.balance(1502) == before + won, 'it is in the wallet', 30)
+        assert stack.rows('A', 'SELECT COUNT(*) FROM transfer WHERE packet_id = %s AND state <> 1', (c2c,)) == ((0,),)
+    finally:
+        stack.kill('finance-sim', signal.SIGCONT)
+    stack.wait(lambda: stack.rows('A', 'SELECT COUNT(*) FROM transfer WHERE packet_id = %s AND state = 2', (c2c,)) == ((len(users),),),
+               'every transfer is done', 120, 0.5)
 
 
 def test_no_program_can_take_all_connections_of_the_database(stack):

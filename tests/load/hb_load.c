@@ -20,22 +20,57 @@ enum { TOKEN_TTL_S = 7200, CONNECTIONS_MAX = 4096, THREADS_MAX = 16, DRAIN_MS = 
 static const struct kind {
 	const char *name, *before, *after;
 	bool packet, token;
+	const char *body_before, *body_after; /* NULL: none; such a request has a key */
 } kinds[] = {
-	{"static", "GET /bench.txt HTTP/1.1\r\nHost: hb\r\n", "", false, false},
-	{"echo", "POST /bench/echo HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n", "", false, true},
-	{"claim", "POST /v1/packets/", "/claim HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n", true,
-		true},
-	{"draw", "POST /v1/rain/dry/draw HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n", "", false,
-		true},
-	{"win", "POST /v1/rain/wet/draw HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n", "", false,
-		true},
-	{"cover", "GET /v1/packets/", " HTTP/1.1\r\nHost: hb\r\n", true, true},
+	{.name = "static", .before = "GET /bench.txt HTTP/1.1\r\nHost: hb\r\n", .after = ""},
+	{.name = "echo",
+		.before = "POST /bench/echo HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n",
+		.after = "",
+		.token = true},
+	{.name = "claim",
+		.before = "POST /v1/packets/",
+		.after = "/claim HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n",
+		.packet = true,
+		.token = true},
+	{.name = "draw",
+		.before = "POST /v1/rain/dry/draw HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n",
+		.after = "",
+		.token = true},
+	{.name = "win",
+		.before = "POST /v1/rain/wet/draw HTTP/1.1\r\nHost: hb\r\nContent-Length: 0\r\n",
+		.after = "",
+		.token = true},
+	{.name = "cover",
+		.before = "GET /v1/packets/",
+		.after = " HTTP/1.1\r\nHost: hb\r\n",
+		.packet = true,
+		.token = true},
+	{.name = "payment",
+		.before = "GET /v1/payments/",
+		.after = " HTTP/1.1\r\nHost: hb\r\n",
+		.packet = true,
+		.token = true},
+	{.name = "c2c",
+		.before = "POST /v1/packets HTTP/1.1\r\nHost: hb\r\n",
+		.after = "",
+		.token = true,
+		.body_before = "{\"kind\":\"c2c\",\"split\":\"lucky\",\"count\":5,\"total\":"
+			       "{\"amount\":500,\"currency\":\"CNY\"}}",
+		.body_after = ""},
+	{.name = "b2c",
+		.before = "POST /v1/packets HTTP/1.1\r\nHost: hb\r\n",
+		.after = "",
+		.packet = true,
+		.token = true,
+		.body_before =
+			"{\"kind\":\"b2c\",\"split\":\"lucky\",\"count\":1,\"subsidy_id\":\"",
+		.body_after = "\"}"},
 };
 enum { KINDS = sizeof(kinds) / sizeof(*kinds) };
 
 typedef struct {
 	const char *kind, *port, *connections, *threads, *ms, *warm_ms, *rate, *keys, *first_user,
-		*users, *packets, *tickets, *reuse;
+		*users, *packets, *tickets, *reuse, *key;
 } options_t;
 
 _Noreturn static void refuse(const char *what)
@@ -63,7 +98,7 @@ static void options_read(int argc, char **argv, options_t *o)
 		{"threads", &o->threads}, {"ms", &o->ms}, {"warm-ms", &o->warm_ms},
 		{"rate", &o->rate}, {"keys", &o->keys}, {"first-user", &o->first_user},
 		{"users", &o->users}, {"packets", &o->packets}, {"tickets", &o->tickets},
-		{"reuse", &o->reuse}};
+		{"reuse", &o->reuse}, {"key", &o->key}};
 	enum { ROWS = sizeof(row) / sizeof(*row) };
 	struct option option[ROWS + 1] = {0};
 	int at;
@@ -76,10 +111,11 @@ static void options_read(int argc, char **argv, options_t *o)
 		*row[at].into = optarg;
 	}
 	if (optind != argc || !o->kind || !o->port)
-		refuse("usage: hb-load --kind static|echo|claim|draw|win|cover --port N "
+		refuse("usage: hb-load --kind static|echo|claim|draw|win|cover|payment|c2c|b2c "
+		       "--port N "
 		       "[--connections N] "
 		       "[--threads N] [--ms N] [--warm-ms N] [--rate N] [--keys FILE --users N "
-		       "--first-user N] [--packets FILE] [--tickets N] [--reuse 1]");
+		       "--first-user N] [--packets FILE] [--tickets N] [--reuse 1] [--key TEXT]");
 }
 
 static const struct kind *kind_named(const char *name)
@@ -87,55 +123,75 @@ static const struct kind *kind_named(const char *name)
 	for (unsigned i = 0; i < KINDS; i++)
 		if (strcmp(kinds[i].name, name) == 0)
 			return &kinds[i];
-	refuse("--kind: static, echo, claim, draw, win or cover");
+	refuse("--kind: static, echo, claim, draw, win, cover, payment, c2c or b2c");
 }
 
-/* One number a line. */
-static uint64_t *packets_read(const char *path, size_t *count)
+typedef struct {
+	uint64_t *id, *uid; /* uid[i]: 0: not said */
+	size_t count;
+} list_t;
+
+static uint64_t *longer(uint64_t *numbers, size_t room)
+{
+	numbers = realloc(numbers, room * sizeof(*numbers));
+	if (!numbers)
+		refuse("no memory");
+	return numbers;
+}
+
+/* A number a line; all or none followed by the user who may ask about it. */
+static list_t packets_read(const char *path)
 {
 	FILE *f = path ? fopen(path, "re") : NULL;
-	uint64_t *id = NULL;
-	size_t room = 0, n = 0;
+	list_t l = {0};
+	size_t room = 0;
 	char line[64];
 
 	if (!f)
 		refuse("--packets: no such file");
 	while (fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = '\0';
-		if (n == room) {
+		char *uid = line + strcspn(line, " \n");
+		const bool owned = *uid == ' ';
+		*uid++ = '\0';
+		uid[owned ? strcspn(uid, "\n") : 0] = '\0';
+		if (l.count == room) {
 			room = room ? room * 2 : 1024;
-			id = realloc(id, room * sizeof(*id));
-			if (!id)
-				refuse("no memory");
+			l.id = longer(l.id, room);
+			l.uid = longer(l.uid, room);
 		}
-		if (!parse_u64(line, INT64_MAX, &id[n++]))
+		l.uid[l.count] = 0;
+		if (!parse_u64(line, INT64_MAX, &l.id[l.count]) ||
+			(owned && !parse_u64(uid, SESSION_UID_MAX, &l.uid[l.count])))
 			refuse("--packets: not a list of numbers");
+		l.count++;
 	}
 	fclose(f);
-	if (n == 0)
+	if (l.count == 0)
 		refuse("--packets: empty");
-	*count = n;
-	return id;
+	return l;
 }
 
-/* Uids of ten digits, so that all tokens are as long. */
-static char *tokens_mint(const options_t *o, size_t *users, size_t *bytes)
+/* Uids of ten digits, so that all tokens are as long: a range, or the owners of the list. */
+static char *tokens_mint(const options_t *o, const list_t *l, size_t *users, size_t *bytes)
 {
 	const int64_t expires_s = clk_wall_ms() / 1000 + TOKEN_TTL_S;
 	const uint64_t first = number(o->first_user, "--first-user", 8999999999, 0) + 1000000000;
 	char one[SESSION_TOKEN_BYTES];
 	keys_ring_t *ring;
 
-	*users = (size_t)number(o->users, "--users", 10000000, 1000);
+	const uint64_t *owner = l->count && l->uid[0] ? l->uid : NULL;
+	*users = owner ? l->count : (size_t)number(o->users, "--users", 10000000, 1000);
 	if (!o->keys || keys_init() != ERR_OK || keys_load(o->keys, &ring) != ERR_OK)
 		refuse("--keys: the ring of session keys cannot be read");
-	session_mint(ring, first, expires_s, one);
+	session_mint(ring, owner ? owner[0] : first, expires_s, one);
 	*bytes = strlen(one);
 	char *all = malloc(*users * *bytes + 1);
 	if (!all)
 		refuse("no memory");
 	for (size_t i = 0; i < *users; i++) {
-		session_mint(ring, first + i, expires_s, one);
+		session_mint(ring, owner ? owner[i] : first + i, expires_s, one);
+		if (strlen(one) != *bytes)
+			refuse("--packets: an owner has not ten digits");
 		memcpy(all + i * *bytes, one, *bytes);
 	}
 	keys_free(&ring);
@@ -189,6 +245,7 @@ int main(int argc, char **argv)
 {
 	options_t o = {0};
 	static load_result result;
+	list_t list = {0};
 
 	options_read(argc, argv, &o);
 	const struct kind *kind = kind_named(o.kind);
@@ -197,6 +254,9 @@ int main(int argc, char **argv)
 			       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
 		.before = kind->before,
 		.after = kind->after,
+		.body_before = kind->body_before,
+		.body_after = kind->body_after,
+		.key = kind->body_before ? o.key : NULL,
 		.reuse = o.reuse != NULL,
 		.tickets = number(o.tickets, "--tickets", UINT32_MAX, 0),
 		.connections =
@@ -208,10 +268,14 @@ int main(int argc, char **argv)
 		.drain_ms = DRAIN_MS};
 	if (c.threads == 0 || c.connections < c.threads || c.run_ms == 0)
 		refuse("--threads, --connections and --ms must be at least 1");
+	if (kind->body_before && !o.key)
+		refuse("--key: what makes an order needs one");
 	if (kind->packet)
-		c.packet = packets_read(o.packets, &c.packets);
+		list = packets_read(o.packets);
+	c.packet = list.id;
+	c.packets = list.count;
 	if (kind->token)
-		c.token = tokens_mint(&o, &c.users, &c.token_bytes);
+		c.token = tokens_mint(&o, &list, &c.users, &c.token_bytes);
 	const int64_t made_us = cpu_us(); /* the users' tokens are not part of what is measured */
 	const int error = load_run(&c, &result);
 	if (error != 0) {
@@ -219,7 +283,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	print_result(&result, cpu_us() - made_us);
-	free((void *)(uintptr_t)c.packet);
+	free(list.id);
+	free(list.uid);
 	free((void *)(uintptr_t)c.token);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE /* epoll_pwait2, accept4's flags */
 #include "tests/load/load.h"
 
+#include "base/err.h"
 #include "base/parse.h"
 
 #include <errno.h>
@@ -78,19 +79,45 @@ static char *put(char *at, const char *s, size_t n)
 	return at + n;
 }
 
-static size_t request_write(const load_conf *c, uint64_t ticket, char *to)
+static char *put_text(char *at, const char *s)
 {
-	char *at = put(to, c->before, strlen(c->before));
+	return put(at, s, strlen(s));
+}
+
+static size_t body_write(const load_conf *c, uint64_t ticket, char *to)
+{
+	char *at = put_text(to, c->body_before);
 
 	if (c->packet)
 		at += parse_to_decimal(c->packet[ticket % c->packets], at);
-	at = put(at, c->after, strlen(c->after));
+	at = put_text(at, c->body_after);
+	return (size_t)(at - to);
+}
+
+static size_t request_write(const load_conf *c, uint64_t ticket, char *to)
+{
+	char body[LOAD_REQUEST_BYTES / 2];
+	const size_t body_len = c->body_before ? body_write(c, ticket, body) : 0;
+	char *at = put_text(to, c->before);
+
+	if (c->packet && !c->body_before)
+		at += parse_to_decimal(c->packet[ticket % c->packets], at);
+	at = put_text(at, c->after);
+	if (c->key) {
+		at = put_text(put_text(at, "Idempotency-Key: "), c->key);
+		at = put_text(at + parse_to_decimal(ticket, at), "\r\n");
+	}
+	if (c->body_before) {
+		at = put_text(at, "Content-Type: application/json\r\nContent-Length: ");
+		at = put_text(at + parse_to_decimal(body_len, at), "\r\n");
+	}
 	if (c->token) {
 		at = put(at, "Authorization: Bearer ", 22);
 		at = put(at, c->token + ticket % c->users * c->token_bytes, c->token_bytes);
 		at = put(at, "\r\n", 2);
 	}
 	at = put(at, "\r\n", 2);
+	at = put(at, body, body_len);
 	return (size_t)(at - to);
 }
 
@@ -154,17 +181,19 @@ static void answer_count(driver *d, const conn *n, const reply_t *r, int64_t now
 	hist_add(&o->latency, (uint64_t)(now - n->since_ns) / 1000);
 }
 
-/* True when the connection is free again. */
+/* True when the connection is free again; one that was free already (the server has closed it) is no
+ * second time. */
 static bool conn_read(driver *d, conn *n)
 {
 	reply_t reply = {0};
+	const bool asked = n->busy;
 	const ssize_t got = recv(n->fd, n->buf + n->got, BUFFER_BYTES - n->got, 0);
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (got <= 0) {
 		conn_ended(d, n);
-		return d->error == 0;
+		return asked && d->error == 0;
 	}
 	n->got += (size_t)got;
 	const long len = n->busy ? reply_read(n->buf, n->got, &reply) : -1;
@@ -172,7 +201,7 @@ static bool conn_read(driver *d, conn *n)
 		return false;
 	if (len <= 0 || (size_t)len != n->got) {
 		conn_ended(d, n);
-		return d->error == 0;
+		return asked && d->error == 0;
 	}
 	answer_count(d, n, &reply, now_ns());
 	n->got = 0;
@@ -212,6 +241,7 @@ static void run_closed(driver *d)
 
 static void keep_idle(driver *d, conn *n)
 {
+	BUG_ON(d->idles == d->conns);
 	d->idle[d->idles++] = n;
 }
 

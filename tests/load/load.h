@@ -11,7 +11,8 @@
 
 enum { LOAD_STATUSES = 600, LOAD_REQUEST_BYTES = 1024 };
 
-/* Request k: `before`, the packet k % packets, `after`, the token k % users, the end. */
+/* Request k: `before`, the packet k % packets, `after`, the token k % users, the end. With a body the
+ * packet stands in it: between body_before and body_after. */
 typedef struct {
 	struct sockaddr_in to;
 	const char *before, *after; /* text around the packet's number; after ends the head but for
@@ -20,6 +21,8 @@ typedef struct {
 	size_t packets;
 	const char *token; /* users × token_bytes; NULL: none */
 	size_t users, token_bytes;
+	const char *key; /* of the header Idempotency-Key, followed by k; NULL: none */
+	const char *body_before, *body_after; /* NULL: no body */
 	bool reuse;       /* users may come again; else the run ends when all have come */
 	uint64_t tickets; /* requests at most; 0: as many as fit */
 	unsigned connections, threads;

@@ -11,4 +11,4 @@ hb_bench_sql_LDADD = $(DOMAIN_LIBS)
 check_PROGRAMS += tests/load/test_load
 tests_load_test_load_SOURCES = tests/load/test_load.c $(LOAD_SOURCES)
 tests_load_test_load_LDADD = $(BASE_LIBS) $(UNIT_LIBS) -lpthread
-EXTRA_DIST += tests/load/README.md tests/load/bench.py tests/load/bench_stack.py tests/load/bench_grow.py tests/load/bench_wins.py tests/load/smoke.py tests/load/recon_load.py tests/load/stack
+EXTRA_DIST += tests/load/README.md tests/load/bench.py tests/load/bench_stack.py tests/load/bench_grow.py tests/load/bench_wins.py tests/load/bench_finance.py tests/load/smoke.py tests/load/recon_load.py tests/load/stack

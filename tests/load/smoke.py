@@ -1,5 +1,5 @@
-"""That the benchmark works (`./dev test bench`): one short round, from which nothing follows about speed. Reads the object that
-`./dev bench --quick --json` printed, and prints TAP."""
+"""That the benchmarks work (`./dev test bench`): one short round, from which nothing follows about speed. Reads the object that
+`./dev bench --quick --json` printed, or with the argument `finance` that of `./dev bench finance --quick --json`, and prints TAP."""
 import json
 import sys
 
@@ -27,6 +27,22 @@ def checks(got):
         sum(spent.values()) > 0 for spent in got["cpu_us_per_request"].values())
 
 
+def finance_checks(got):
+    ratios = [f"{kind}_p99_{state}_vs_well" for kind in ("claim", "b2c", "cover") for state in ("hung", "away")]
+    yield "every ratio is there", all(got["ratios"].get(name, 0) > 0 for name in ratios)
+    yield "c2c sends met a finance that hung, and others none", (
+        got["hung"]["answers_while_hung"].get("c2c 503", 0) > 0 and got["hung"]["answers_while_hung"]["claim 200"] > 200
+        and got["hung"]["answers_while_hung"]["b2c 201"] > 20)
+    yield "programs had no more calls under way than they may", (
+        0 < max(got["hung"]["most_under_way"].values()) <= 16 and any(name.endswith(" payment") for name in got["hung"]["most_under_way"]))
+    away, drain = got["away"], got["away"]["drain"]
+    yield "a backlog built up, and is told by kind", away["backlog"]["transfers"] + away["backlog"]["claims without a transfer"] > 100
+    yield "it drained over more than an instant", (
+        sum(drain["per_100_ms"]) >= away["backlog"]["transfers"] and sum(1 for n in drain["per_100_ms"] if n) >= 5
+        and drain["most"] == max(drain["per_100_ms"]))
+    yield "each claim is a transfer, here and at finance", got["books"]["claims"] > 500 and got["books"]["not_final"] == 0
+
+
 def ratio_fits(got):
     rate = {name: f["median"] for name, f in got["per_second"].items()}
     (connections,) = got["ratios_by_connections"]
@@ -36,7 +52,7 @@ def ratio_fits(got):
 
 def main():
     got = json.load(sys.stdin)
-    results = list(checks(got))
+    results = list(finance_checks(got) if sys.argv[1:] == ["finance"] else checks(got))
     print(f"1..{len(results)}")
     for n, (name, ok) in enumerate(results, 1):
         print(f"{'ok' if ok else 'not ok'} {n} - {name}")

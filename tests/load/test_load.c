@@ -131,6 +131,63 @@ static void a_closed_loop_stops_at_its_tickets(void **state)
 	assert_true(r.ran_out);
 }
 
+static char asked[2048];
+
+/* Answers one connection once, closes it, and so on: each is idle when it is closed. */
+static void *closing_server(void *arg)
+{
+	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	for (;;) {
+		int fd = accept(*(int *)arg, NULL, NULL);
+		if (fd < 0)
+			return NULL;
+		ssize_t n = recv(fd, asked, sizeof(asked) - 1, 0);
+		if (n > 0)
+			asked[n] = 0;
+		if (n > 0 && send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL) < 0)
+			return NULL;
+		close(fd);
+	}
+}
+
+static void an_idle_connection_that_is_closed_is_made_again_and_is_one(void **state)
+{
+	static load_result r;
+	static const uint64_t packet[] = {77};
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(at);
+	pthread_t thread;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	assert_int_equal(pthread_create(&thread, NULL, closing_server, &fd), 0);
+	const load_conf c = {.to = at,
+		.before = "POST / HTTP/1.1\r\n",
+		.after = "",
+		.packet = packet,
+		.packets = 1,
+		.key = "key-",
+		.body_before = "<",
+		.body_after = ">",
+		.connections = 1,
+		.threads = 1,
+		.rate = 50,
+		.run_ms = 1000,
+		.drain_ms = 5000};
+	assert_int_equal(load_run(&c, &r), 0);
+	assert_in_range(r.answered, 40, 50);
+	shutdown(fd, SHUT_RDWR);
+	close(fd);
+	pthread_join(thread, NULL);
+	char *last = strstr(asked, "\r\nIdempotency-Key: key-4");
+	assert_non_null(last);
+	assert_non_null(strstr(
+		last, "\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\n<77>"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -139,6 +196,7 @@ int main(void)
 		cmocka_unit_test(quantiles_are_right_to_two_percent),
 		cmocka_unit_test(an_open_loop_counts_what_a_stall_delayed),
 		cmocka_unit_test(a_closed_loop_stops_at_its_tickets),
+		cmocka_unit_test(an_idle_connection_that_is_closed_is_made_again_and_is_one),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,6 +159,25 @@ static void closed_payment_cannot_be_paid_and_paid_one_not_closed(void **state)
 	assert_int_equal(count_sql(BALANCE), OPENING_FEN + 500);
 }
 
+static void closed_payment_is_paid_by_fault(void **state)
+{
+	(void)state;
+	book_order o;
+	assert_int_equal(submit(FINANCE_PAYMENT, 1001, 7, 500), FINANCE_PENDING);
+	assert_int_equal(book_close_payment(book, 1001, &o), ERR_OK);
+	assert_int_equal(book_close_payment(book, 2001, &o), ERR_OK); /* never known */
+	set("payment.pay_closed=100");
+	assert_int_equal(book_pay(book, 2001, &o), ERR_OK);
+	assert_int_equal(o.outcome, FINANCE_CLOSED);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(book_pay(book, 1001, &o), ERR_OK);
+		assert_int_equal(o.outcome, FINANCE_DONE);
+	}
+	assert_int_equal(count_sql("SELECT COUNT(*) FROM entries"), 1);
+	assert_int_equal(count_sql("SELECT COUNT(*) FROM events WHERE event_id = '1001-done'"), 1);
+	assert_int_equal(count_sql(BALANCE), OPENING_FEN + 500);
+}
+
 static void number_closed_before_it_was_known_stays_closed(void **state)
 {
 	book_order o;
@@ -422,6 +441,7 @@ int main(void)
 		WITH_BOOK(payment_is_done_once_however_often_it_is_paid),
 		WITH_BOOK(same_number_with_other_values_is_a_conflict),
 		WITH_BOOK(closed_payment_cannot_be_paid_and_paid_one_not_closed),
+		WITH_BOOK(closed_payment_is_paid_by_fault),
 		WITH_BOOK(number_closed_before_it_was_known_stays_closed),
 		WITH_BOOK(payment_expires_by_itself),
 		WITH_BOOK(transfer_above_the_balance_is_refused),

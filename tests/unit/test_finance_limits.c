@@ -6,8 +6,12 @@
 
 static finance_limits_t *two_of_each(unsigned per_s, int64_t wait_ms)
 {
-	static const unsigned most[FINANCE_OPS] = {2, 2, 2, 2, 2};
-	return finance_limits_new(most, per_s, wait_ms);
+	const finance_limits_conf c = {.in_flight = {2, 2, 2, 2, 2},
+		.per_s = per_s,
+		.wait_ms = wait_ms,
+		.rest_after = 3,
+		.rest_ms = 200};
+	return finance_limits_new(&c);
 }
 
 static void what_has_no_place_in_time_is_turned_away_and_holds_no_other_operation(void **state)
@@ -20,7 +24,7 @@ static void what_has_no_place_in_time_is_turned_away_and_holds_no_other_operatio
 	assert_int_equal(finance_limits_take(l, FINANCE_OP_PAYMENT), ERR_TIMEOUT);
 	assert_true(clk_mono_ms() - start >= 49);
 	assert_int_equal(finance_limits_take(l, FINANCE_OP_QUERY), ERR_OK);
-	finance_limits_give(l, FINANCE_OP_PAYMENT);
+	finance_limits_give(l, FINANCE_OP_PAYMENT, true);
 	assert_int_equal(finance_limits_take(l, FINANCE_OP_PAYMENT), ERR_OK);
 	finance_limits_free(&l);
 	assert_null(l);
@@ -40,7 +44,7 @@ static void a_place_that_comes_free_goes_to_who_waits(void **state)
 	assert_int_equal(finance_limits_take(l, FINANCE_OP_REFUND), ERR_OK);
 	assert_int_equal(finance_limits_take(l, FINANCE_OP_REFUND), ERR_OK);
 	assert_int_equal(pthread_create(&id, NULL, take_one, l), 0);
-	finance_limits_give(l, FINANCE_OP_REFUND);
+	finance_limits_give(l, FINANCE_OP_REFUND, true);
 	assert_int_equal(pthread_join(id, &got), 0);
 	assert_ptr_equal(got, l);
 	finance_limits_free(&l);
@@ -54,11 +58,42 @@ static void calls_are_spread_evenly_also_after_a_pause(void **state)
 		int64_t start = clk_mono_ms();
 		for (unsigned i = 0; i < 20; i++) {
 			assert_int_equal(finance_limits_take(l, FINANCE_OP_QUERY), ERR_OK);
-			finance_limits_give(l, FINANCE_OP_QUERY);
+			finance_limits_give(l, FINANCE_OP_QUERY, true);
 		}
 		assert_true(clk_mono_ms() - start >= 185); /* 19 gaps of 10 ms */
 		clk_sleep_ms(300); /* what was not used meanwhile is not saved up */
 	}
+	finance_limits_free(&l);
+}
+
+static void call(finance_limits_t *l, unsigned times, bool answered)
+{
+	for (unsigned i = 0; i < times; i++) {
+		assert_int_equal(finance_limits_take(l, FINANCE_OP_QUERY), ERR_OK);
+		finance_limits_give(l, FINANCE_OP_QUERY, answered);
+	}
+}
+
+static void a_finance_that_does_not_answer_is_left_alone_and_one_call_tries_it(void **state)
+{
+	(void)state;
+	finance_limits_t *l = two_of_each(100000, 60000);
+	call(l, 2, false);
+	call(l, 1, true); /* in a row is what counts */
+	call(l, 2, false);
+	int64_t start = clk_mono_ms();
+	call(l, 1, false);
+	assert_int_equal(finance_limits_take(l, FINANCE_OP_REFUND), ERR_TIMEOUT);
+	while (finance_limits_take(l, FINANCE_OP_REFUND) != ERR_OK)
+		clk_sleep_ms(5);
+	assert_true(clk_mono_ms() - start >= 100); /* 200, less up to half */
+	assert_int_equal(finance_limits_take(l, FINANCE_OP_REFUND), ERR_TIMEOUT);
+	finance_limits_give(l, FINANCE_OP_REFUND, false); /* in vain: it rests again */
+	assert_int_equal(finance_limits_take(l, FINANCE_OP_REFUND), ERR_TIMEOUT);
+	while (finance_limits_take(l, FINANCE_OP_REFUND) != ERR_OK)
+		clk_sleep_ms(5);
+	finance_limits_give(l, FINANCE_OP_REFUND, true);
+	call(l, 50, true);
 	finance_limits_free(&l);
 }
 
@@ -69,6 +104,8 @@ int main(void)
 			what_has_no_place_in_time_is_turned_away_and_holds_no_other_operation),
 		cmocka_unit_test(a_place_that_comes_free_goes_to_who_waits),
 		cmocka_unit_test(calls_are_spread_evenly_also_after_a_pause),
+		cmocka_unit_test(
+			a_finance_that_does_not_answer_is_left_alone_and_one_call_tries_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -367,6 +367,41 @@ static void what_has_waited_goes_on_to_its_queue(void **state)
 	}
 }
 
+static uint64_t depth(const char *name)
+{
+	uint64_t ready, consumers;
+	assert_int_equal(mq_depth(mq, name, &ready, &consumers), ERR_OK);
+	return ready;
+}
+
+static void what_has_waited_stays_while_its_queue_is_full(void **state)
+{
+	enum { MESSAGES = 12, WAIT_MS = 300, LOOKS = 20 };
+	(void)state;
+	unsigned seen = 0;
+
+	assert_int_equal(mq_declare_wait(mq, wait_queue, 1000, WAIT_MS, small_queue), ERR_OK);
+	for (unsigned i = 0; i < MESSAGES; i++) {
+		char text[4];
+		snprintf(text, sizeof text, "%u", i);
+		assert_int_equal(publish_text(mq, wait_queue, text, 5000), ERR_OK);
+	}
+	int64_t until = clk_mono_ms() + 20000;
+	while (depth(small_queue) < 3)
+		assert_true(clk_mono_ms() < until);
+	for (unsigned i = 0; i < LOOKS; i++) { /* long over, and no room for them */
+		assert_true(depth(small_queue) < MESSAGES);
+		clk_sleep_ms(WAIT_MS / 4);
+	}
+	assert_int_equal(mq_consume(mq, small_queue, 1), ERR_OK);
+	while (seen != (1u << MESSAGES) - 1) {
+		mq_in in;
+		assert_int_equal(mq_next(mq, 60000, &in), ERR_OK);
+		seen |= 1u << strtoul(in.body, NULL, 10);
+		assert_int_equal(mq_ack(mq, in.tag), ERR_OK);
+	}
+}
+
 static void a_consumer_whose_queue_goes_is_told(void **state)
 {
 	(void)state;
@@ -423,6 +458,7 @@ int main(void)
 		T(a_node_that_is_dead_or_hangs_is_passed_over),
 		T(late_confirms_do_not_confirm_the_next_messages),
 		T(what_has_waited_goes_on_to_its_queue),
+		T(what_has_waited_stays_while_its_queue_is_full),
 		T(a_consumer_whose_queue_goes_is_told),
 		T(the_depth_of_a_missing_queue_is_not_found),
 		T(what_cannot_be_opened_is_unavailable_in_time),

@@ -5,10 +5,11 @@
 BENCH_NAME=${HB_BENCH_NAME:-bench}
 BENCH_BASE=${HB_BENCH_BASE:-16000}
 BENCH_TABLES=$ROOT/tests/load/stack
+BENCH_CONFIG=$BENCH_TABLES/hongbao.cfg.in
 
 bench_dev() {
 	HB_NAME=$BENCH_NAME HB_BASE=$BENCH_BASE HB_BUILD=$BUILD HB_TABLES=$BENCH_TABLES \
-		HB_CONFIG_TEMPLATE=$BENCH_TABLES/hongbao.cfg.in "$ROOT/dev" "$@"
+		HB_CONFIG_TEMPLATE=$BENCH_CONFIG "$ROOT/dev" "$@"
 }
 
 bench_port() { awk -F'\t' -v name="$1" -v base="$BENCH_BASE" '$1 == name { print base + $2 }' "$BENCH_TABLES/ports.tsv"; }
@@ -44,17 +45,32 @@ bench_recon() {
 	return $status
 }
 
+# bench_finance [--rounds N] [--quick] [--json] [--keep]: finance that hangs, and that is away.
+bench_finance() {
+	local BENCH_CONFIG=$BENCH_TABLES/finance.cfg.in
+	bench_python bench_finance.py "$@"
+}
+
 bench_run() {
+	if [ "${1:-}" = finance ]; then
+		bench_finance "${@:2}"
+		return
+	fi
 	if [ "${1:-}" = recon ]; then
 		bench_recon "${@:2}"
 		return
 	fi
 	if [ "${1:-}" = wins ]; then set -- --wins "${@:2}"; fi
+	bench_python bench.py "$@"
+}
+
+# bench_python FILE OPTION…: on a fresh stack, which --keep leaves.
+bench_python() {
 	local status=0 log=$ROOT/.hb/bench-stack.log keep='' option
-	for option in "$@"; do if [ "$option" = --keep ]; then keep=yes; fi; done
+	for option in "${@:2}"; do if [ "$option" = --keep ]; then keep=yes; fi; done
 	mkdir -p "$ROOT/.hb"
 	bench_stack "$log"
-	/usr/bin/python3 "$ROOT/tests/load/bench.py" --stack "$ROOT/.hb/$BENCH_NAME" --build "$BUILD" "$@" || status=$?
+	/usr/bin/python3 "$ROOT/tests/load/$1" --stack "$ROOT/.hb/$BENCH_NAME" --build "$BUILD" "${@:2}" || status=$?
 	[ -n "$keep" ] || bench_dev down --wipe >>"$log" 2>&1 || true
 	return $status
 }

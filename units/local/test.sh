@@ -170,18 +170,24 @@ test_chaos() {
 	count chaos "$good" "$bad" 0
 }
 
-# One short round of ./dev bench: that it works, whatever the speed.
+# One short round of ./dev bench, and one of ./dev bench finance: that they work, whatever the speed.
 test_bench() {
-	local log=$TEST_LOGS/bench.log
-	if ! bench_run --quick --json >"$TEST_LOGS/bench.json" 2>"$log"; then
+	bench_smoke bench
+	bench_smoke finance finance
+}
+
+# bench_smoke NAME [WORD]: of ./dev bench WORD.
+bench_smoke() {
+	local log=$TEST_LOGS/bench-$1.log
+	if ! bench_run "${@:2}" --quick --json >"$TEST_LOGS/bench-$1.json" 2>"$log"; then
 		tail -n 3 "$log"
-		cannot bench "./dev bench --quick failed"
+		cannot bench "./dev bench${2:+ $2} --quick failed" "$log"
 		return
 	fi
-	/usr/bin/python3 "$ROOT/tests/load/smoke.py" <"$TEST_LOGS/bench.json" >>"$log" 2>&1 || true
+	/usr/bin/python3 "$ROOT/tests/load/smoke.py" "${@:2}" <"$TEST_LOGS/bench-$1.json" >>"$log" 2>&1 || true
 	grep -E '^not ok ' "$log" || true
 	count bench "$(grep -c '^ok ' "$log")" "$(grep -c '^not ok ' "$log")" 0
-	if ! grep -q '^ok ' "$log"; then cannot bench "the result could not be read"; fi
+	if ! grep -q '^ok ' "$log"; then cannot bench "the result could not be read" "$log"; fi
 }
 
 TEST_PHASES='unit server integration browser bench chaos sanitize'

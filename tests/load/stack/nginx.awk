@@ -12,6 +12,8 @@ held { print "}"; held = 0 }
 claim && /keepalive [0-9]+;/ { keep = $2 + 0 }
 /^\tupstream hb_ops/ { claim = 0; upstream("bench_echo", echo); upstream("bench_rowlock", core3, core4) }
 /location .*claim\$/ { place = $0 }
+/^\tlog_format json/ { print "\tlog_format finance '$msec $request_time $status $request_method $request_uri $http_user_agent';" }
+/access_log .*finance\.json/ { print "\t\taccess_log " stack "/log/nginx-east/finance.calls finance buffer=32k flush=1s;"; next }
 /^\t\tlocation \/v1\/ \{/ {
 	print "\t\tlocation = /bench.txt {\n\t\t\taccess_log off;\n\t\t\troot " stack "/www;\n\t\t}"
 	print "\t\tlocation = /bench/echo {\n\t\t\tinclude " share "/nginx/params.conf;\n\t\t\tfastcgi_pass bench_echo;\n\t\t}"

@@ -1,4 +1,5 @@
-"""As much of AMQP 0-9-1 as it takes to delete a queue. rabbitmqctl would start an Erlang machine for it, seconds of a busy processor."""
+"""As much of AMQP 0-9-1 as it takes to delete a queue, and to be a consumer that never comes to an end with a message. rabbitmqctl would
+start an Erlang machine for it, seconds of a busy processor."""
 import socket
 import struct
 
@@ -48,6 +49,20 @@ class Connection:
             if got and got[1] == 40 and got[0] in (20,) or got == (10, 50):
                 raise ConnectionError(f'RabbitMQ refused: {payload!r}')
 
+    def take(self, queue):
+        """The delivery tag of a message, or None."""
+        self.send(1, 60, 70, struct.pack('>H', 0) + short(queue) + b'\0')
+        while True:
+            kind, _, size = struct.unpack('>BHI', self.read(7))
+            payload = self.read(size + 1)[:-1]
+            if kind == 1 and payload[:4] == struct.pack('>HH', 60, 72):
+                return None
+            if kind == 1 and payload[:4] == struct.pack('>HH', 60, 71):
+                return struct.unpack('>Q', payload[4:12])[0]
+
+    def give_back(self, tag):
+        self.send(1, 60, 90, struct.pack('>QB', tag, 1))
+
     def close(self):
         self.socket.close()
 
@@ -60,6 +75,11 @@ def connect(ports, user, password, vhost, timeout):
         except OSError:
             if at == len(ports):
                 raise
+
+
+def connect_to(stack, timeout=30):
+    password = (stack.folder / 'secrets/mq.hongbao').read_text().strip()
+    return connect([node['port'] for node in stack.topology['mq']], 'hongbao', password, 'hongbao', timeout)
 
 
 def delete_queue(ports, user, password, vhost, queue, timeout=10):
