@@ -304,10 +304,23 @@ static const char *const primary_args[] = {
 static const char *const replica_args[] = {
 	"--init-rpl-role=SLAVE", "--read-only=1", "--skip-slave-start", NULL};
 
+/* A replica skips, without a word, what bears its own server_id, unless it acknowledges (MDEV-27760). A
+ * killed primary whose tail is cut at its start gets that tail from its successor, which may have
+ * acknowledged it: so no member starts as a replica under a number that it has written under as
+ * primary. It was one in an older epoch than the record's. */
+static void server_id_arg(const post *p, char out[40])
+{
+	const uint64_t id = p->record.epoch * TOPOLOGY_MEMBERS_MAX +
+			    (uint64_t)(p->member - p->cell->member);
+
+	BUG_ON(id > UINT32_MAX);
+	snprintf(out, 40, "--server-id=%llu", (unsigned long long)id);
+}
+
 int member_verb(int argc, char **argv)
 {
 	const char *const *extra;
-	char *command[ARGS_MAX];
+	char *command[ARGS_MAX], server_id[40];
 	unsigned n = 0;
 	post p;
 
@@ -328,6 +341,8 @@ int member_verb(int argc, char **argv)
 	extra = p.primary ? primary_args : replica_args;
 	for (unsigned i = 0; extra[i]; i++)
 		command[n++] = (char *)(uintptr_t)extra[i];
+	server_id_arg(&p, server_id);
+	command[n++] = server_id;
 	command[n] = NULL;
 	execvp(command[0], command);
 	fprintf(stderr, "hbctl: cannot run %s: %s\n", command[0], strerror(errno));

@@ -118,3 +118,23 @@ def test_a_replica_started_during_a_failover_does_not_come_back_to_the_old_prima
     done = cells.failover(stack, 'A', '--force', '--to', 'west', '--accept-loss')
     assert done.returncode == 0, done.stdout
     stack.wait(lambda: cells.status(stack, 'A')['ready'], 'north follows west', seconds=60)
+
+
+def test_a_member_that_comes_back_gets_what_was_cut_off_it(stack):
+    """A claim that a replica has acknowledged may still be cut off the killed primary's binlog at its start: its successor sends it again, under
+    the server_id that it was written with. A replica skips what bears its own, so it must have another one by then."""
+    def east(sql, *args):
+        with stack.db('A', 'east') as db, db.cursor() as cursor:
+            cursor.execute(sql, args)
+            return cursor.fetchall()
+
+    packet = stack.open_packet(1001, 2000, 20)
+    written_as = east('SELECT @@server_id')
+    told = stack.claim_until(1002, packet).json
+    stack.kill('A-db-east')
+    done = cells.failover(stack, 'A', '--force')
+    assert done.returncode == 0, done.stdout
+    back = cells.readmit(stack, 'A', 'east')
+    assert back.returncode == 0, back.stdout
+    assert east('SELECT @@server_id') != written_as
+    assert east('SELECT claim_no FROM claim WHERE packet_id = %s AND uid = 1002', packet) == ((int(told['claim']['claim_no']),),)
