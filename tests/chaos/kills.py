@@ -16,7 +16,8 @@ BACK_S = 60
 UNDER_WAY = """SELECT COUNT(*) FROM claim c LEFT JOIN transfer t ON t.order_no = c.claim_no WHERE t.order_no IS NULL AND c.claim_no NOT IN
     (SELECT j.no FROM outbox o, JSON_TABLE(o.payload, '$[*]' COLUMNS (no BIGINT UNSIGNED PATH '$.no')) j WHERE o.kind = 1)"""
 
-LEASED = 'SELECT COUNT(*) FROM outbox WHERE kind = 1 AND lease_until > %s'
+# What the relay has ever taken and not deleted: a lease that ran out says nothing of what it holds.
+TAKEN = 'SELECT COUNT(*) FROM outbox WHERE kind = 1 AND lease_until > 0'
 
 
 class StackLost(Exception):
@@ -43,7 +44,7 @@ def all_run(stack):
 
 class Killer:
     def __init__(self, stack, rng, seconds):
-        self.stack, self.killed, self.lost = stack, [], None
+        self.stack, self.killed, self.lost, self.dead = stack, [], None, set()
         names = workers(stack)
         victims = rng.sample(names, 3) + rng.sample(CORES, 2) + [rng.choice([n for n in names if n.endswith(f'-{role}')])
                                                                  for role in ('transfer', rng.choice(B2C_ROLES))]
@@ -68,6 +69,7 @@ class Killer:
             if pid:
                 os.kill(pid, signal.SIGKILL)
                 self.killed.append(victim)
+                self.dead.add(pid)
             if self.vanishes and len(self.killed) == 3:
                 self.vanish(self.vanishes)
                 self.vanishes = None
@@ -75,14 +77,14 @@ class Killer:
     def vanish(self, cell):
         """A queue in which nothing is goes away while its consumer is down; its relay must notice that nobody takes what it sends."""
         relay, consumer, queue = f'{cell}-worker-relay', f'{cell}-worker-transfer', f'{cell}.transfer'
-        pid = self.stack.pid(relay)
+        end = time.monotonic() + 8
+        pid = self.alive(relay, end)
         if not pid:
             return
-        end = time.monotonic() + 8
         try:
             # Held between two batches: what it had sent and not yet deleted would be lost with the queue, and rightly so.
             os.kill(pid, signal.SIGSTOP)
-            while self.stack.rows(cell, LEASED, (time.time() * 1000,))[0][0]:
+            while self.stack.rows(cell, TAKEN)[0][0]:
                 os.kill(pid, signal.SIGCONT)
                 time.sleep(0.02)
                 if time.monotonic() > end:
@@ -93,19 +95,40 @@ class Killer:
                 if time.monotonic() > end:
                     return
             self.stack.sv('down', consumer)
-            password = (self.stack.folder / 'secrets/mq.hongbao').read_text().strip()
-            amqp.delete_queue([node['port'] for node in self.stack.topology['mq']], 'hongbao', password, 'hongbao', queue)
+            self.delete(queue)
             os.kill(pid, signal.SIGCONT)
             self.killed.append(f'queue:{queue}')
+            self.notices()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            self.stack.sv('up', consumer)
+
+    def alive(self, service, end):
+        """Its process, and not the one that has just been killed: holding that would hold nobody."""
+        while time.monotonic() < end:
+            pid = self.stack.pid(service)
+            if pid and pid not in self.dead:
+                return pid
+            time.sleep(0.02)
+        return None
+
+    def delete(self, queue):
+        """Until it is gone for certain: what a relay sends into a queue that is being deleted is confirmed and lost."""
+        password = (self.stack.folder / 'secrets/mq.hongbao').read_text().strip()
+        end = time.monotonic() + BACK_S
+        while True:
+            try:
+                return amqp.delete_queue([node['port'] for node in self.stack.topology['mq']], 'hongbao', password, 'hongbao', queue)
+            except OSError as e:
+                if time.monotonic() > end:
+                    raise StackLost(f'the queue {queue} is not deleted: {e!r}') from e
+
+    def notices(self):
+        """The relay counts what nobody takes: within a moment, or not at all, for perhaps nobody claims just then."""
+        try:
             failed = self.stack.metric('hb_outbox_failed_total')
             end = time.monotonic() + 2
             while self.stack.metric('hb_outbox_failed_total') == failed and time.monotonic() < end:
                 time.sleep(0.05)
-        except OSError:  # RabbitMQ is on its way up
-            self.killed.append(f'perhaps queue:{queue}')
-        finally:
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:
-                pass
-            self.stack.sv('up', consumer)
+        except OSError:  # nobody there to tell just now
+            pass
