@@ -194,11 +194,24 @@ static err_t change_master(db_t *db, const topology_member *primary)
 		return ERR_CONFIG_INVALID;
 	n = snprintf(sql, sizeof(sql),
 		"CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%u, MASTER_USER='hb_repl', "
-		"MASTER_PASSWORD='%s', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos, "
-		"MASTER_DEMOTE_TO_SLAVE=1",
+		"MASTER_PASSWORD='%s', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos",
 		primary->host, (unsigned)primary->mysql_port, password);
 	BUG_ON(n < 0 || (size_t)n >= sizeof(sql));
 	return db_script(db, sql, (size_t)n, NULL, NULL);
+}
+
+/* What it wrote as primary counts as what it has applied. MASTER_DEMOTE_TO_SLAVE would see to that only
+ * for a server whose number is still the one it wrote under (units/member.c). The binlog of one that
+ * was rebuilt is empty, and its position came with the copy. */
+static err_t count_own(db_t *db)
+{
+	role_view v;
+	err_t e = role_read(db, &v);
+
+	if (e != ERR_OK || !*v.binlog_pos || !gtid_covers(v.binlog_pos, v.slave_pos) ||
+		gtid_covers(v.slave_pos, v.binlog_pos))
+		return e;
+	return db_exec(db, SQL_UNITS_SLAVE_POS_OWN, DB_NONE, NULL);
 }
 
 err_t role_follow(db_t *db, const topology_member *primary, bool acknowledge)
@@ -207,6 +220,8 @@ err_t role_follow(db_t *db, const topology_member *primary, bool acknowledge)
 		SQL_UNITS_SEMI_SYNC_MASTER_OFF,
 		acknowledge ? SQL_UNITS_SEMI_SYNC_SLAVE_ON : SQL_UNITS_SEMI_SYNC_SLAVE_OFF);
 
+	if (e == ERR_OK)
+		e = count_own(db);
 	if (e == ERR_OK)
 		e = change_master(db, primary);
 	if (e == ERR_OK)

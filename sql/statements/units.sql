@@ -36,6 +36,9 @@ START SLAVE;
 -- name: units_slave_stop
 STOP SLAVE;
 
+-- name: units_slave_pos_own
+SET GLOBAL gtid_slave_pos = @@GLOBAL.gtid_binlog_pos;
+
 -- name: units_slave_reset
 RESET SLAVE ALL;
 
