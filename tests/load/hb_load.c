@@ -69,8 +69,8 @@ static const struct kind {
 enum { KINDS = sizeof(kinds) / sizeof(*kinds) };
 
 typedef struct {
-	const char *kind, *port, *connections, *threads, *ms, *warm_ms, *rate, *keys, *first_user,
-		*users, *packets, *tickets, *reuse, *key;
+	const char *kind, *host, *port, *connections, *threads, *ms, *warm_ms, *rate, *keys,
+		*first_user, *users, *packets, *tickets, *reuse, *key;
 } options_t;
 
 _Noreturn static void refuse(const char *what)
@@ -94,11 +94,11 @@ static void options_read(int argc, char **argv, options_t *o)
 {
 	const struct {
 		const char *name, **into;
-	} row[] = {{"kind", &o->kind}, {"port", &o->port}, {"connections", &o->connections},
-		{"threads", &o->threads}, {"ms", &o->ms}, {"warm-ms", &o->warm_ms},
-		{"rate", &o->rate}, {"keys", &o->keys}, {"first-user", &o->first_user},
-		{"users", &o->users}, {"packets", &o->packets}, {"tickets", &o->tickets},
-		{"reuse", &o->reuse}, {"key", &o->key}};
+	} row[] = {{"kind", &o->kind}, {"host", &o->host}, {"port", &o->port},
+		{"connections", &o->connections}, {"threads", &o->threads}, {"ms", &o->ms},
+		{"warm-ms", &o->warm_ms}, {"rate", &o->rate}, {"keys", &o->keys},
+		{"first-user", &o->first_user}, {"users", &o->users}, {"packets", &o->packets},
+		{"tickets", &o->tickets}, {"reuse", &o->reuse}, {"key", &o->key}};
 	enum { ROWS = sizeof(row) / sizeof(*row) };
 	struct option option[ROWS + 1] = {0};
 	int at;
@@ -112,6 +112,7 @@ static void options_read(int argc, char **argv, options_t *o)
 	}
 	if (optind != argc || !o->kind || !o->port)
 		refuse("usage: hb-load --kind static|echo|claim|draw|win|cover|payment|c2c|b2c "
+		       "[--host ADDRESS] "
 		       "--port N "
 		       "[--connections N] "
 		       "[--threads N] [--ms N] [--warm-ms N] [--rate N] [--keys FILE --users N "
@@ -251,7 +252,7 @@ int main(int argc, char **argv)
 	const struct kind *kind = kind_named(o.kind);
 	load_conf c = {.to = {.sin_family = AF_INET,
 			       .sin_port = htons((uint16_t)number(o.port, "--port", 65535, 0)),
-			       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
+			       .sin_addr.s_addr = inet_addr(o.host ? o.host : "127.0.0.1")},
 		.before = kind->before,
 		.after = kind->after,
 		.body_before = kind->body_before,

@@ -9,15 +9,23 @@ chaos_dev() {
 	HB_NAME=$CHAOS_NAME HB_BASE=$CHAOS_BASE HB_BUILD=$BUILD HB_CONFIG_TEMPLATE=$ROOT/$CHAOS_CONFIG nice "$ROOT/dev" "$@"
 }
 
-chaos_orders() {
+# chaos_campaign SCRIPT ARGUMENT…: on a fresh stack, which is gone afterwards; what a failed run leaves is there to be looked at.
+chaos_campaign() {
 	local status=0 log=$ROOT/.hb/chaos.log
 	mkdir -p "$ROOT/.hb"
 	chaos_dev down --wipe >"$log" 2>&1 || true
 	chaos_dev up >>"$log" 2>&1 || die "the stack of the campaign did not come up: $log"
-	nice /usr/bin/python3 "$ROOT/tests/chaos/orders.py" --stack "$ROOT/.hb/$CHAOS_NAME" "$@" || status=$?
-	# What a failed run leaves is there to be looked at.
+	HB_BUILD=$BUILD nice /usr/bin/python3 "$ROOT/tests/chaos/$1" --stack "$ROOT/.hb/$CHAOS_NAME" "${@:2}" || status=$?
 	[ $status != 0 ] || chaos_dev down --wipe >>"$log" 2>&1 || status=1
 	return $status
+}
+
+chaos_orders() { chaos_campaign orders.py "$@"; }
+
+# Each site a network namespace, which only root can make.
+chaos_cells() {
+	[ "$(id -u)" = 0 ] || die "chaos cells cuts sites off in network namespaces: it needs root"
+	HB_NETNS=1 chaos_campaign cells.py "$@"
 }
 
 # chaos_flags [--edits N] [--seed S]: flags.cfg edited in every way, good and bad, under load.
@@ -35,7 +43,9 @@ chaos_run() {
 	case ${1:-} in
 	flags) chaos_flags "${@:2}" ;;
 	orders) chaos_orders "${@:2}" ;;
-	planted) planted_run "${@:2}" ;;
-	*) wrong "chaos: flags, orders or planted" ;;
+	cells) chaos_cells "${@:2}" ;;
+	planted) planted_run "$ROOT/tests/chaos/planted.tsv" "${@:2}" ;;
+	cells-planted) planted_run "$ROOT/tests/chaos/cells_planted.tsv" "${@:2}" ;;
+	*) wrong "chaos: cells, cells-planted, flags, orders or planted" ;;
 	esac
 }

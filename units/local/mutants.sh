@@ -22,8 +22,8 @@ mutants_dev() {
 }
 
 planted_run() {
-	MUTANTS_TABLE=$ROOT/tests/chaos/planted.tsv
-	mutants_run "$@"
+	MUTANTS_TABLE=$1
+	mutants_run "${@:2}"
 }
 
 # What an interrupted run may have left changed is built again, which only a new time brings about.
@@ -38,12 +38,13 @@ mutants_copy() {
 mutants_make() { nice make -C "$MUTANTS_TREE/build" --no-print-directory -s -j"$(nproc)" ARFLAGS=cr "$@"; }
 
 is_pytest() { [[ $1 == *.py::* ]]; }
-is_campaign() { [[ $1 == campaign\ * ]]; }
+# "campaign …" is that of orders, "cells …" that of cells.
+is_campaign() { [[ $1 == campaign\ * || $1 == cells\ * ]]; }
 
-# mutant_campaign ARGUMENT…: a campaign with the copy's programs, on a stack that is gone afterwards, whatever it found.
+# mutant_campaign FUNCTION ARGUMENT…: a campaign with the copy's programs, on a stack that is gone afterwards, whatever it found.
 mutant_campaign() {
 	local status=0
-	ROOT=$MUTANTS_TREE BUILD=$MUTANTS_TREE/build CHAOS_NAME=$TEST_NAME CHAOS_BASE=$MUTANTS_BASE chaos_orders "$@" || status=$?
+	ROOT=$MUTANTS_TREE BUILD=$MUTANTS_TREE/build CHAOS_NAME=$TEST_NAME CHAOS_BASE=$MUTANTS_BASE "$@" || status=$?
 	ROOT=$MUTANTS_TREE BUILD=$MUTANTS_TREE/build CHAOS_NAME=$TEST_NAME CHAOS_BASE=$MUTANTS_BASE \
 		chaos_dev down --wipe >/dev/null || status=3
 	return $status
@@ -65,7 +66,7 @@ mutants_restart() {
 
 # mutant_try TEST LOG: builds and runs it. 0 it passed, 1 the named case failed, 2 anything else.
 mutant_try() {
-	local test=$1 log=$2 program=${1%% *} case=${1##* } status=0
+	local test=$1 log=$2 program=${1%% *} case=${1##* } status=0 kind=orders
 	if is_pytest "$test"; then
 		mutants_make all >"$log" 2>&1 && mutants_stack && mutants_restart >>"$log" 2>&1 || return 2
 		HB_TEST_STACK=$MUTANTS_TREE/.hb/$TEST_NAME HB_TEST_BUILD=$MUTANTS_TREE/build timeout $MUTANT_TEST_S \
@@ -74,8 +75,9 @@ mutant_try() {
 		return $status
 	fi
 	if is_campaign "$test"; then
+		if [ "${test%% *}" = cells ]; then kind=cells; fi
 		# shellcheck disable=SC2086 # a list of words
-		mutants_make all >"$log" 2>&1 && mutant_campaign ${test#campaign } >>"$log" 2>&1 || status=$?
+		mutants_make all >"$log" 2>&1 && mutant_campaign "chaos_$kind" ${test#* } >>"$log" 2>&1 || status=$?
 		# Only what a run found counts: a stack that did not come up says nothing.
 		if [ $status != 0 ] && ! grep -q '^FAILED seed ' "$log"; then return 2; fi
 		return $status

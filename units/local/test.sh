@@ -156,18 +156,33 @@ test_browser() {
 		"$(awk '/^# (skipped|todo) /{n += $3} END {print n + 0}' "$log")"
 }
 
-# Five short runs of the campaign, on a stack of its own, for its books are compared to the fen with nothing else in them.
-test_chaos() {
-	local log=$TEST_LOGS/chaos.log good bad
-	CHAOS_NAME=$TEST_NAME-chaos CHAOS_BASE=$((TEST_BASE + 100)) chaos_orders --runs 5 --seed 4 --short >"$log" 2>&1 || true
+# campaign_count LOG RUNS NAME: what a campaign said of its runs.
+campaign_count() {
+	local log=$1 good bad
 	good=$(grep -c '^ok seed ' "$log") || true
 	bad=$(grep -c '^FAILED seed ' "$log") || true
-	if [ $((good + bad)) != 5 ] && [ "$bad" = 0 ]; then
-		cannot chaos "the campaign did not get to its end"
+	if [ $((good + bad)) != "$2" ] && [ "$bad" = 0 ]; then
+		cannot "$3" "the campaign did not get to its end" "$log"
 		return
 	fi
 	grep -A 5 '^FAILED seed ' "$log" || true
-	count chaos "$good" "$bad" 0
+	count "$3" "$good" "$bad" 0
+}
+
+# Five short runs of the campaign of orders, on a stack of its own, for its books are compared to the fen with nothing else in them;
+# and one of cells, where network namespaces can be made.
+test_chaos() {
+	local log=$TEST_LOGS/chaos.log
+	# shellcheck disable=SC2034 # of chaos.sh
+	CHAOS_NAME=$TEST_NAME-chaos CHAOS_BASE=$((TEST_BASE + 100))
+	chaos_orders --runs 5 --seed 4 --short >"$log" 2>&1 || true
+	campaign_count "$log" 5 chaos
+	if [ "$(id -u)" != 0 ]; then
+		count chaos-cells 0 0 1
+		return
+	fi
+	chaos_cells --runs 1 --seed 1 --short --fault lost-ack >"$TEST_LOGS/chaos-cells.log" 2>&1 || true
+	campaign_count "$TEST_LOGS/chaos-cells.log" 1 chaos-cells
 }
 
 # One short round of ./dev bench, and one of ./dev bench finance: that they work, whatever the speed.
