@@ -43,6 +43,9 @@ static const struct {
 		"render etc/nginx-SITE.conf, have nginx check it, and reload the one that runs; of every site, unless one is named"},
 	{"config", "check", config_verb, "", "read the configuration and the topology"},
 	{"config", "show", config_verb, "", "every option with the value in force"},
+	{"metrics", "markdown", metrics_verb, "", "the table of docs/metrics.md"},
+	{"metrics", "names", metrics_verb, "",
+		"what /metrics may show, a histogram's three parts each"},
 	{"config", "markdown", config_verb, "", "the table of docs/config.md"},
 	{"campaign", "apply", campaign_verb, "FILE --reason TEXT [--dry-run]",
 		"check a file of campaigns as a whole and write what differs into every cell; "

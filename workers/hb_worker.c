@@ -14,11 +14,12 @@ enum { THREADS_MAX = 64 };
 
 #define LOOP(name, waits, help)                                                                    \
 	{                                                                                          \
-#name, name##_run, NULL, QUEUE_COUNT, waits, 0, 0, NULL, NULL, help                \
+#name, name##_run, NULL, QUEUE_COUNT, waits, 0, 0, NULL, NULL, NULL, help          \
 	}
 #define CONSUMER(name, queue, waits, help)                                                         \
 	{                                                                                          \
-#name, consume_run, name##_handle, QUEUE_##queue, waits, 0, 0, NULL, NULL, help    \
+#name, consume_run, name##_handle, QUEUE_##queue, waits, 0, 0, NULL, NULL, NULL,   \
+			help                                                                       \
 	}
 static const role_row roles[] = {
 	LOOP(relay, false, "publishes the outbox to RabbitMQ"),
@@ -46,11 +47,16 @@ static const role_row roles[] = {
 		.help = "records wins of the rain, subsidy.rate a second; settles leases"},
 	CONSUMER(issue, ISSUE, false, "issues what partners ask for by message"),
 	LOOP(sweep, true, "expires packets, pushes orders that are due"),
-	{"parked", consume_run, NULL, QUEUE_PARKED, false, 0, 0, NULL, NULL,
+	{"parked", consume_run, NULL, QUEUE_PARKED, false, 0, 0, NULL, NULL, NULL,
 		"keeps what RabbitMQ has given up"},
 	LOOP(alert, false, "tells people what is stuck or parked"),
 	LOOP(heartbeat, false, "writes the cell's heartbeat row"),
 	LOOP(reconcile, false, "compares the books of the day and the hour before"),
+	{.name = "watch",
+		.loop = watch_run,
+		.queue = QUEUE_COUNT,
+		.standby = watch_standby,
+		.help = "measures tables, queues, replication and the control record for /metrics"},
 };
 #undef LOOP
 #undef CONSUMER
@@ -155,7 +161,10 @@ int main(int argc, char **argv)
 	if (rest < argc)
 		usage();
 	if (!p->active) {
-		life_wait_ms(-1);
+		if (o.role->standby)
+			o.role->standby(p);
+		else
+			life_wait_ms(-1);
 		return program_exit(&p, 0);
 	}
 	worker_t shared = {.role = o.role, .p = p};

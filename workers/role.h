@@ -32,6 +32,8 @@ typedef struct {
 	void (*idle)(worker_t *w, int64_t at_ms);
 	/* Of a consumer, or NULL: while true, the messages stay in their queue. */
 	bool (*held)(void);
+	/* Or NULL: what a standby of the role does until life_stopping(); the others only wait. */
+	void (*standby)(const program_t *p);
 	const char *help;
 } role_row;
 
@@ -52,6 +54,8 @@ void sweep_run(worker_t *w);
 void heartbeat_run(worker_t *w);
 void reconcile_run(worker_t *w);
 void alert_run(worker_t *w);
+void watch_run(worker_t *w);
+void watch_standby(const program_t *p);
 bool transfer_held(void);
 err_t transfer_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t refund_handle(worker_t *w, const outbox_events *events) MUST_CHECK;

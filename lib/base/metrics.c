@@ -2,8 +2,9 @@
  * asks nobody. The layout's hash stands in the header, so that files of another build are left out
  * rather than misread. Every metric has the same number of places; the waste (some KB) buys an
  * address without any table. */
-#include "base/metrics.h"
+#include "base/clk.h"
 #include "base/logger.h"
+#include "base/metrics_inner.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,34 +17,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-typedef enum { METRICS_COUNTER, METRICS_GAUGE, METRICS_HISTOGRAM } metrics_type;
-
-enum {
-	METRICS_PLACE_SUM = METRICS_BUCKETS, /* µs */
-	METRICS_PLACE_COUNT,
-	METRICS_PLACES,
-	METRICS_FILES_MAX = 1024,
-};
 static const uint64_t metrics_magic = UINT64_C(0x68626d6574726963);
 
-typedef struct {
-	const char *name;
-	metrics_type type;
-	const char *label, *values, *help;
-} metrics_row;
-
-static const metrics_row metrics_table[METRICS_COUNT] = {
+const metrics_row metrics_table[METRICS_COUNT] = {
 #define METRIC(id, type, name, label, values, help)                                                \
 	[METRICS_##id] = {name, METRICS_##type, label, values, help},
 #include "metrics.def"
 #undef METRIC
-};
-
-struct metrics_file {
-	uint64_t magic, layout;
-	metrics_owner owner;
-	_Atomic int64_t pid; /* of who has opened it last */
-	_Atomic int64_t place[METRICS_COUNT][METRICS_PLACES];
 };
 
 static metrics_file metrics_private;
@@ -74,19 +54,46 @@ void metrics_add(metrics_id id, unsigned label, int64_t n)
 	atomic_fetch_add_explicit(&metrics_here->place[id][label], n, memory_order_relaxed);
 }
 
+bool metrics_is_gauge(metrics_id id)
+{
+	return metrics_table[id].type == METRICS_GAUGE ||
+	       metrics_table[id].type == METRICS_GAUGE_MS;
+}
+
+bool metrics_is_histogram(metrics_id id)
+{
+	return metrics_table[id].type == METRICS_HISTOGRAM ||
+	       metrics_table[id].type == METRICS_HISTOGRAM_N;
+}
+
+void metrics_show(metrics_id id)
+{
+	BUG_ON((unsigned)id >= METRICS_COUNT || !metrics_is_gauge(id));
+	atomic_store_explicit(
+		&metrics_here->place[id][METRICS_PLACE_SHOWN], 1, memory_order_relaxed);
+}
+
 void metrics_set(metrics_id id, unsigned label, int64_t v)
 {
 	BUG_ON((unsigned)id >= METRICS_COUNT || label >= METRICS_LABELS_MAX);
 	atomic_store_explicit(&metrics_here->place[id][label], v, memory_order_relaxed);
+	metrics_show(id);
 }
 
-/* Buckets are (low, high]: four of 64 µs, then four per power of two up to 8.4 s; the last holds
- * the rest too. */
-enum { METRICS_UNIT_BITS = 6 };
-
-static unsigned metrics_bucket(int64_t us)
+void metrics_forget(metrics_id id)
 {
-	uint64_t u = us <= 0 ? 0 : (uint64_t)(us - 1) >> METRICS_UNIT_BITS;
+	BUG_ON((unsigned)id >= METRICS_COUNT || !metrics_is_gauge(id));
+	atomic_store_explicit(
+		&metrics_here->place[id][METRICS_PLACE_SHOWN], 0, memory_order_relaxed);
+}
+
+/* Buckets are (low, high]: four of one unit, then four per power of two. A time's unit is 64 µs, and
+ * the last bounded bucket ends at 7.3 s; of things the unit is one, and it ends at 114,688. */
+enum { METRICS_TIME_BITS = 6 };
+
+static unsigned metrics_bucket(int64_t n, unsigned bits)
+{
+	uint64_t u = n <= 0 ? 0 : (uint64_t)(n - 1) >> bits;
 	unsigned power, bucket;
 
 	if (u < 4)
@@ -96,29 +103,39 @@ static unsigned metrics_bucket(int64_t us)
 	return bucket < METRICS_BUCKETS ? bucket : METRICS_BUCKETS - 1;
 }
 
-static int64_t metrics_bucket_high_us(unsigned bucket)
+int64_t metrics_bucket_high(unsigned bucket, bool of_time)
 {
 	unsigned power = bucket / 4 + 1;
 	int64_t units = bucket < 4 ? bucket + 1 : (int64_t)(bucket % 4 + 5) << (power - 2);
 
-	return units << METRICS_UNIT_BITS;
+	return of_time ? units << METRICS_TIME_BITS : units;
+}
+
+static void metrics_observe(metrics_id id, int64_t n, unsigned bits)
+{
+	_Atomic int64_t *p = metrics_here->place[id];
+
+	atomic_fetch_add_explicit(&p[metrics_bucket(n, bits)], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p[METRICS_PLACE_SUM], n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p[METRICS_PLACE_COUNT], 1, memory_order_relaxed);
 }
 
 void metrics_observe_us(metrics_id id, int64_t us)
 {
-	_Atomic int64_t *p;
-
 	BUG_ON((unsigned)id >= METRICS_COUNT || metrics_table[id].type != METRICS_HISTOGRAM);
-	p = metrics_here->place[id];
-	atomic_fetch_add_explicit(&p[metrics_bucket(us)], 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&p[METRICS_PLACE_SUM], us, memory_order_relaxed);
-	atomic_fetch_add_explicit(&p[METRICS_PLACE_COUNT], 1, memory_order_relaxed);
+	metrics_observe(id, us, METRICS_TIME_BITS);
+}
+
+void metrics_observe_n(metrics_id id, int64_t n)
+{
+	BUG_ON((unsigned)id >= METRICS_COUNT || metrics_table[id].type != METRICS_HISTOGRAM_N);
+	metrics_observe(id, n, 0);
 }
 
 int64_t metrics_get(metrics_id id, unsigned label)
 {
 	BUG_ON((unsigned)id >= METRICS_COUNT || label >= METRICS_LABELS_MAX);
-	if (metrics_table[id].type == METRICS_HISTOGRAM)
+	if (metrics_is_histogram(id))
 		label = METRICS_PLACE_COUNT;
 	return atomic_load_explicit(&metrics_here->place[id][label], memory_order_relaxed);
 }
@@ -201,17 +218,13 @@ err_t metrics_open(const char *dir, const metrics_owner *owner)
 		return metrics_failed("map", path);
 	metrics_here = f;
 	atomic_store(&f->pid, getpid());
-	for (int i = 0; i < METRICS_COUNT; i++) /* what the last run had in hand is gone */
-		for (unsigned l = 0;
-			metrics_table[i].type == METRICS_GAUGE && l < METRICS_LABELS_MAX; l++)
-			metrics_set((metrics_id)i, l, 0);
+	for (unsigned i = 0; i < METRICS_COUNT; i++) /* what the last run had in hand is gone */
+		for (unsigned l = 0; metrics_is_gauge((metrics_id)i) && l < METRICS_PLACES; l++)
+			atomic_store_explicit(&f->place[i][l], 0, memory_order_relaxed);
+	metrics_set(METRICS_START, 0, clk_wall_ms());
+	metrics_set(METRICS_UP, 0, 1);
 	return ERR_OK;
 }
-
-typedef struct {
-	metrics_file *file[METRICS_FILES_MAX];
-	unsigned count;
-} metrics_site;
 
 static void metrics_read_one(metrics_site *s, int dir, const char *name)
 {
@@ -241,7 +254,7 @@ static int metrics_by_name(const void *a, const void *b)
 			       (x->owner.instance < y->owner.instance);
 }
 
-static err_t metrics_read(const char *dir, metrics_site *s)
+err_t metrics_read(const char *dir, metrics_site *s)
 {
 	DIR *d = opendir(dir);
 	struct dirent *ent;
@@ -256,77 +269,7 @@ static err_t metrics_read(const char *dir, metrics_site *s)
 	return ERR_OK;
 }
 
-/* name{program="…",cell="…",instance="…" and the caller's own label follows */
-static void metrics_print_name(
-	FILE *to, const metrics_row *row, const char *suffix, const metrics_file *f)
-{
-	fprintf(to, "%s%s{program=\"%s\",cell=\"%s\",site=\"%s\",instance=\"%" PRId64 "\"",
-		row->name, suffix, f->owner.program, f->owner.cell, f->owner.site,
-		f->owner.instance);
-}
-
-static void metrics_print_values(FILE *to, const metrics_row *row, metrics_id id, metrics_file *f)
-{
-	const char *value = row->values;
-
-	for (unsigned l = 0; l < METRICS_LABELS_MAX && value; l++) {
-		int n = (int)strcspn(value, "|");
-
-		metrics_print_name(to, row, "", f);
-		if (*row->label)
-			fprintf(to, ",%s=\"%.*s\"", row->label, n, value);
-		fprintf(to, "} %" PRId64 "\n", (int64_t)f->place[id][l]);
-		value = value[n] ? value + n + 1 : NULL;
-	}
-}
-
-static void metrics_print_seconds(FILE *to, int64_t us)
-{
-	fprintf(to, "%" PRId64 ".%06" PRId64, us / 1000000, us % 1000000);
-}
-
-static void metrics_print_histogram(
-	FILE *to, const metrics_row *row, metrics_id id, metrics_file *f)
-{
-	int64_t sum = 0;
-
-	/* The count is the buckets' sum: the file may have been read between two additions. */
-	for (unsigned b = 0; b < METRICS_BUCKETS; b++) {
-		sum += f->place[id][b];
-		metrics_print_name(to, row, "_bucket", f);
-		fputs(",le=\"", to);
-		if (b < METRICS_BUCKETS - 1)
-			metrics_print_seconds(to, metrics_bucket_high_us(b));
-		else
-			fputs("+Inf", to);
-		fprintf(to, "\"} %" PRId64 "\n", sum);
-	}
-	metrics_print_name(to, row, "_sum", f);
-	fputs("} ", to);
-	metrics_print_seconds(to, f->place[id][METRICS_PLACE_SUM]);
-	fputc('\n', to);
-	metrics_print_name(to, row, "_count", f);
-	fprintf(to, "} %" PRId64 "\n", sum);
-}
-
-static void metrics_print(FILE *to, const metrics_site *s)
-{
-	static const char *const types[] = {"counter", "gauge", "histogram"};
-
-	for (int i = 0; i < METRICS_COUNT; i++) {
-		const metrics_row *row = &metrics_table[i];
-
-		fprintf(to, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name,
-			types[row->type]);
-		for (unsigned j = 0; j < s->count; j++)
-			if (row->type != METRICS_HISTOGRAM)
-				metrics_print_values(to, row, (metrics_id)i, s->file[j]);
-			else if (s->file[j]->place[i][METRICS_PLACE_COUNT])
-				metrics_print_histogram(to, row, (metrics_id)i, s->file[j]);
-	}
-}
-
-static void metrics_site_free(metrics_site *s)
+void metrics_site_free(metrics_site *s)
 {
 	for (unsigned i = 0; i < s->count; i++)
 		free(s->file[i]);
@@ -334,7 +277,7 @@ static void metrics_site_free(metrics_site *s)
 }
 
 /* A program that is gone leaves its file, and its number to others. */
-static bool metrics_runs(const metrics_file *f)
+bool metrics_runs(const metrics_file *f)
 {
 	char path[64], comm[32] = "";
 	FILE *from;
@@ -367,23 +310,4 @@ err_t metrics_each_running(const char *dir, metrics_one one, void *ctx)
 int64_t metrics_of(const metrics_file *f, metrics_id id, unsigned label)
 {
 	return f->place[id][label];
-}
-
-err_t metrics_render(const char *dir, char **text, size_t *len)
-{
-	metrics_site *s = calloc(1, sizeof(*s));
-	err_t e;
-	FILE *to;
-
-	BUG_ON(!s);
-	e = metrics_read(dir, s);
-	if (e)
-		goto out;
-	to = open_memstream(text, len);
-	BUG_ON(!to);
-	metrics_print(to, s);
-	fclose(to);
-out:
-	metrics_site_free(s);
-	return e;
 }

@@ -487,7 +487,8 @@ static err_t batch_write(claim_batch_t *w, db_t *db)
 		return ERR_INTERNAL;
 	}
 	if (err == ERR_OK)
-		metrics_add(METRICS_STATE_CHANGES, 0, exhausted);
+		metrics_add(METRICS_STATE_CHANGES,
+			states_place(STATES_PACKET, STATES_PACKET_EXHAUSTED), exhausted);
 	return err;
 }
 

@@ -37,6 +37,9 @@ static void part_fill(lane_executor *x, lane_part *p, int64_t now)
 	lane *n = p->lane;
 
 	p->packet_id = n->packet_id;
+	if (x->items == 0)
+		metrics_observe_us(METRICS_CLAIM_LANE_SECONDS,
+			(now - STAILQ_FIRST(&n->queue)->since_ms) * 1000);
 	p->item = x->item + x->items;
 	for (unsigned i = 0; i < p->count; i++) {
 		lane_waiter *w = STAILQ_FIRST(&n->queue);
@@ -98,6 +101,8 @@ static bool batch_take(lane_executor *x, int64_t now)
 		room -= more;
 		part_fill(x, p, now);
 	}
+	if (x->parts > 0)
+		metrics_observe_n(METRICS_CLAIM_BATCH_SIZE, x->items);
 	return x->parts > 0;
 }
 

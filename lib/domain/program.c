@@ -183,7 +183,10 @@ static err_t program_open_metrics(const program_t *p, const char *name)
 	snprintf(owner.program, sizeof(owner.program), "%s", name);
 	snprintf(owner.cell, sizeof(owner.cell), "%s", p->cell->name);
 	snprintf(owner.site, sizeof(owner.site), "%s", p->site);
-	return metrics_open(conf_s(p->conf, CONF_METRICS_DIR), &owner);
+	err_t e = metrics_open(conf_s(p->conf, CONF_METRICS_DIR), &owner);
+	metrics_set(METRICS_ACTIVE, 0, p->active);
+	metrics_set(METRICS_EPOCH, 0, (int64_t)p->epoch);
+	return e;
 }
 
 program_t *program_start(int argc, char **argv, const char *name, const char *db_user,

@@ -46,29 +46,39 @@ static const char *broken_rule(
 	return NULL;
 }
 
+err_t recon_live_page(
+	db_t *db, uint64_t *after, size_t most, recon_packet_fn each, void *ctx, size_t *count)
+{
+	db_rows_t *r;
+	err_t err = db_select(
+		db, SQL_RECON_LIVE_PACKETS, DB_ARGS(db_u(*after), db_u((uint64_t)most)), &r);
+	if (err != ERR_OK)
+		return err;
+	for (*count = 0; db_rows_next(r); ++*count) {
+		recon_packet p = {.packet_id = db_rows_u(r, 0),
+			.state = (unsigned)db_rows_u(r, 1),
+			.total_fen = db_rows_i(r, 2),
+			.paid_fen = db_rows_i(r, 5),
+			.claimed_fen = db_rows_i(r, 6),
+			.moved_fen = db_rows_i(r, 8),
+			.refunded_fen = db_rows_i(r, 9)};
+		p.rule = broken_rule(&p, db_rows_i(r, 3), db_rows_i(r, 4), db_rows_i(r, 7));
+		if (p.rule)
+			each(ctx, &p);
+		*after = p.packet_id;
+	}
+	db_rows_free(&r);
+	return ERR_OK;
+}
+
 err_t recon_live_packets(db_t *db, recon_packet_fn each, void *ctx, uint64_t *count)
 {
-	recon_packet p = {0};
+	uint64_t after = 0;
 	size_t page = PACKETS_PAGE;
 	for (*count = 0; page == PACKETS_PAGE; *count += page) {
-		db_rows_t *r;
-		err_t err = db_select(db, SQL_RECON_LIVE_PACKETS,
-			DB_ARGS(db_u(p.packet_id), db_u(PACKETS_PAGE)), &r);
+		err_t err = recon_live_page(db, &after, PACKETS_PAGE, each, ctx, &page);
 		if (err != ERR_OK)
 			return err;
-		for (page = 0; db_rows_next(r); page++) {
-			p = (recon_packet){.packet_id = db_rows_u(r, 0),
-				.state = (unsigned)db_rows_u(r, 1),
-				.total_fen = db_rows_i(r, 2),
-				.paid_fen = db_rows_i(r, 5),
-				.claimed_fen = db_rows_i(r, 6),
-				.moved_fen = db_rows_i(r, 8),
-				.refunded_fen = db_rows_i(r, 9)};
-			p.rule = broken_rule(&p, db_rows_i(r, 3), db_rows_i(r, 4), db_rows_i(r, 7));
-			if (p.rule)
-				each(ctx, &p);
-		}
-		db_rows_free(&r);
 	}
 	return ERR_OK;
 }

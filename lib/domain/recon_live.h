@@ -23,6 +23,9 @@ typedef struct {
 	const char *rule; /* which it breaks */
 } recon_packet;
 typedef void (*recon_packet_fn)(void *ctx, const recon_packet *p);
+/* Up to `most` packets above *after, which moves on; *count: fewer than `most` at the end. */
+err_t recon_live_page(db_t *db, uint64_t *after, size_t most, recon_packet_fn each, void *ctx,
+	size_t *count) MUST_CHECK;
 /* Calls `each` for every packet that breaks a rule; *count of all that were looked at. */
 err_t recon_live_packets(db_t *db, recon_packet_fn each, void *ctx, uint64_t *count) MUST_CHECK;
 

@@ -80,6 +80,14 @@ const char *states_shown(states_kind k, unsigned state)
 	return r ? r->shown : "?";
 }
 
+unsigned states_place(states_kind k, unsigned state)
+{
+	const states_row *r = states_find(k, state);
+
+	BUG_ON(!r);
+	return (unsigned)(r - states_table);
+}
+
 bool states_final(states_kind k, unsigned state)
 {
 	const states_row *r = states_find(k, state);
@@ -123,7 +131,7 @@ err_t states_change(db_t *db, states_kind k, uint64_t id, unsigned from, unsigne
 		return e;
 	BUG_ON(rows > 1);
 	if (rows)
-		METRICS_INC(STATE_CHANGES);
+		metrics_add(METRICS_STATE_CHANGES, states_place(k, to), 1);
 	*changed = rows == 1;
 	return ERR_OK;
 }

@@ -75,6 +75,7 @@ err_t cache_new(const char *host, uint16_t port, int64_t timeout_ms, int64_t bre
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&c->given, &attr);
 	pthread_condattr_destroy(&attr);
+	metrics_show(METRICS_BREAKER_OPEN);
 	*out = c;
 	return ERR_OK;
 }
@@ -88,6 +89,8 @@ void cache_free(cache_t **c)
 		if ((*c)->idle[i])
 			memcached_free((*c)->idle[i]);
 	}
+	if ((*c)->broken_until_ms != 0)
+		metrics_add(METRICS_BREAKER_OPEN, 0, -1);
 	pthread_cond_destroy(&(*c)->given);
 	pthread_mutex_destroy(&(*c)->lock);
 	free(*c);
@@ -150,8 +153,9 @@ static void give(cache_t *c, memcached_st *h)
 /* Gives the handle back after an answer of any kind. */
 static void answered(cache_t *c, memcached_st *h)
 {
-	if (atomic_load_explicit(&c->broken_until_ms, memory_order_relaxed) != 0) {
-		atomic_store(&c->broken_until_ms, 0);
+	if (atomic_load_explicit(&c->broken_until_ms, memory_order_relaxed) != 0 &&
+		atomic_exchange(&c->broken_until_ms, 0) != 0) {
+		metrics_add(METRICS_BREAKER_OPEN, 0, -1);
 		LOG0(INFO, "cache.back");
 	}
 	give(c, h);
@@ -159,8 +163,10 @@ static void answered(cache_t *c, memcached_st *h)
 
 static err_t failed(cache_t *c, memcached_st *h, const char *why)
 {
-	if (atomic_exchange(&c->broken_until_ms, clk_mono_ms() + c->break_ms) == 0)
+	if (atomic_exchange(&c->broken_until_ms, clk_mono_ms() + c->break_ms) == 0) {
+		metrics_add(METRICS_BREAKER_OPEN, 0, 1);
 		LOG(WARN, "cache.broken", {"port", LOG_U(c->port)}, {"why", LOG_S(why)});
+	}
 	METRICS_INC(CACHE_FAILURES);
 	memcached_free(h);
 	give(c, NULL);

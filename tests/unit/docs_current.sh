@@ -19,7 +19,8 @@ same() { # same FILE HBCTL-ARGUMENTS…
 	rm -f "diff.$$"
 }
 
-echo 1..2
+echo 1..3
 same docs/config.md config markdown
+same docs/metrics.md metrics markdown
 same docs/states.md states --markdown
 [ $failures = 0 ]

@@ -155,7 +155,7 @@ static void labels_of_the_metric_are_the_flags(void **state)
 {
 	char *text, want[64];
 	size_t len;
-	metrics_owner owner = {.program = "p", .cell = "A", .site = "s"};
+	metrics_owner owner = {.program = "test_flags", .cell = "A", .site = "s"};
 	const char *metrics = files_path(dir, "metrics");
 
 	(void)state;

@@ -45,7 +45,7 @@ static void every_program_of_the_site_is_shown(void **state)
 	char *text;
 
 	(void)state;
-	assert_int_equal(open_as("hb-core", "A", 1), ERR_OK);
+	assert_int_equal(open_as("test_metrics", "A", 1), ERR_OK);
 	METRICS_INC(CLAIMS);
 	metrics_set(METRICS_LANES, 0, 17);
 	assert_int_equal(open_as("hb-worker", "B", 2), ERR_OK);
@@ -53,13 +53,64 @@ static void every_program_of_the_site_is_shown(void **state)
 	text = rendered();
 	has(text, "# HELP hb_claims_total Claims answered, by outcome\n"
 		  "# TYPE hb_claims_total counter\n");
-	has(text, "\nhb_claims_total{program=\"hb-core\",cell=\"A\",site=\"east\",instance=\"1\","
+	has(text, "\nhb_claims_total{program=\"test_metrics\",cell=\"A\",site=\"east\",instance="
+		  "\"1\","
 		  "outcome=\"claimed\"} 1\n");
 	has(text, "outcome=\"failed\"} 0\n");
-	has(text, "\nhb_claim_lanes{program=\"hb-core\",cell=\"A\",site=\"east\",instance=\"1\"} "
+	has(text, "\nhb_claim_lanes{program=\"test_metrics\",cell=\"A\",site=\"east\",instance="
+		  "\"1\"} "
 		  "17\n");
 	has(text, "\nhb_swept_total{program=\"hb-worker\",cell=\"B\",site=\"east\",instance=\"2\","
 		  "kind=\"refund\"} 4\n");
+	free(text);
+}
+
+/* The test's own name in /proc is what tells a program that runs from one that is gone. */
+static void a_program_that_is_gone_is_down_and_shows_no_gauges(void **state)
+{
+	char *text;
+
+	(void)state;
+	assert_int_equal(open_as("hb-gone", "A", 1), ERR_OK);
+	metrics_set(METRICS_LANES, 0, 3);
+	METRICS_INC(REPLAYS);
+	assert_int_equal(open_as("test_metrics", "B", 1), ERR_OK);
+	metrics_set(METRICS_OUTBOX_AGE, 0, -1234);
+	metrics_show(METRICS_BREAKER_OPEN);
+	metrics_set(METRICS_EXCESS, 0, 5);
+	metrics_forget(METRICS_EXCESS);
+	metrics_set(METRICS_ORDERS, 1, 7);
+	text = rendered();
+	has(text, "\nhb_up{program=\"hb-gone\",cell=\"A\",site=\"east\",instance=\"1\"} 0\n");
+	has(text, "\nhb_up{program=\"test_metrics\",cell=\"B\",site=\"east\",instance=\"1\"} 1\n");
+	assert_null(strstr(text, "hb_claim_lanes{program=\"hb-gone\""));
+	has(text, "hb_idempotent_replays_total{program=\"hb-gone\"");
+	has(text, "hb_outbox_oldest_seconds{program=\"test_metrics\",cell=\"B\",site=\"east\","
+		  "instance=\"1\"} -1.234\n");
+	has(text, "instance=\"1\",dependency=\"memcached\"} 0\n");
+	has(text, "instance=\"1\",kind=\"packet\",state=\"open\"} 7\n");
+	assert_null(strstr(text, "hb_conservation_excess_fen{"));
+	assert_null(
+		strstr(text, "hb_idempotent_replays_total{program=\"test_metrics\",cell=\"B\""));
+	free(text);
+}
+
+static void sizes_are_counted_whole(void **state)
+{
+	char *text;
+
+	(void)state;
+	assert_int_equal(open_as("hb-sizes", "A", 0), ERR_OK);
+	for (int n = 1; n <= 128; n++)
+		metrics_observe_n(METRICS_CLAIM_BATCH_SIZE, n);
+	text = rendered();
+	has(text, "# TYPE hb_claim_batch_size histogram\n");
+	has(text, "instance=\"0\",le=\"1\"} 1\n");
+	has(text, "instance=\"0\",le=\"5\"} 5\n");
+	has(text, "instance=\"0\",le=\"96\"} 96\n");
+	has(text, "instance=\"0\",le=\"112\"} 112\n");
+	has(text, "hb_claim_batch_size_sum{program=\"hb-sizes\",cell=\"A\",site=\"east\",instance="
+		  "\"0\"} 8256\n");
 	free(text);
 }
 
@@ -176,6 +227,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counts_without_a_file),
 		cmocka_unit_test(every_program_of_the_site_is_shown),
+		cmocka_unit_test(a_program_that_is_gone_is_down_and_shows_no_gauges),
+		cmocka_unit_test(sizes_are_counted_whole),
 		cmocka_unit_test(a_restart_keeps_counters_and_forgets_gauges),
 		cmocka_unit_test(files_of_another_layout_are_skipped_and_replaced),
 		cmocka_unit_test(a_bucket_holds_what_its_bound_says),

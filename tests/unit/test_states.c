@@ -33,7 +33,8 @@ static err_t change(states_kind k, unsigned from, unsigned to, states_cause caus
 
 static void a_legal_change_compares_and_sets(void **state)
 {
-	int64_t before = metrics_get(METRICS_STATE_CHANGES, 0);
+	const unsigned paid = states_place(STATES_PAYMENT, STATES_PAYMENT_PAID);
+	int64_t before = metrics_get(METRICS_STATE_CHANGES, paid);
 	bool changed = false;
 
 	(void)state;
@@ -50,7 +51,35 @@ static void a_legal_change_compares_and_sets(void **state)
 	assert_int_equal(fake.v[2].i, 1000);
 	assert_int_equal(fake.v[3].u, 77);
 	assert_int_equal(fake.v[4].u, STATES_PAYMENT_PENDING);
-	assert_int_equal(metrics_get(METRICS_STATE_CHANGES, 0), before + 1);
+	assert_int_equal(metrics_get(METRICS_STATE_CHANGES, paid), before + 1);
+}
+
+/* A row more in states.def is a value more in metrics.def. */
+static void changes_are_counted_under_their_states_names(void **state)
+{
+	static const struct {
+		const char *kind;
+		states_kind k;
+		unsigned number;
+	} rows[] = {
+#define STATE(kind, name, number, shown, final) {#kind, STATES_##kind, number},
+#define CHANGE(kind, from, to, cause)
+#include "domain/states.def"
+#undef STATE
+#undef CHANGE
+	};
+	char label[64], want[64];
+
+	(void)state;
+	for (unsigned i = 0; i < UNIT_COUNT(rows); i++) {
+		metrics_label(
+			METRICS_STATE_CHANGES, states_place(rows[i].k, rows[i].number), label);
+		snprintf(want, sizeof(want), "%s,%s", rows[i].kind,
+			states_shown(rows[i].k, rows[i].number));
+		assert_int_equal(strcasecmp(label, want), 0);
+	}
+	metrics_label(METRICS_STATE_CHANGES, UNIT_COUNT(rows), label);
+	assert_string_equal(label, "");
 }
 
 static void a_packet_has_no_time_of_change(void **state)
@@ -176,6 +205,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_legal_change_compares_and_sets),
+		cmocka_unit_test(changes_are_counted_under_their_states_names),
 		cmocka_unit_test(a_packet_has_no_time_of_change),
 		cmocka_unit_test(somebody_else_was_first),
 		cmocka_unit_test(an_illegal_change_is_refused_and_counted),

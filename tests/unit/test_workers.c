@@ -1,4 +1,5 @@
 /* The pure parts of the workers: reading the outbox, routing, pauses, verdicts. */
+#include "base/metrics.h"
 #include "domain/orders.h"
 #include "domain/states.h"
 #include "store/webhook.h"
@@ -7,9 +8,11 @@
 #include "workers/consume.h"
 #include "workers/expand.h"
 #include "workers/outage.h"
+#include "workers/watch.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Slots below 500 are A's, the others B's. */
 static topology_t two_cells(void)
@@ -309,6 +312,40 @@ static void questions_become_rarer_to_a_bound(void **state)
 	conf_free(&conf);
 }
 
+static void the_watchs_labels_are_the_queues_and_the_states(void **state)
+{
+	static const struct {
+		const char *kind;
+		states_kind k;
+		unsigned number;
+	} rows[] = {
+#define WATCHED(kind, state, statement) {#kind, STATES_##kind, STATES_##kind##_##state},
+		WATCH_ORDERS
+#undef WATCHED
+	};
+	char label[64], want[QUEUE_NAME_BYTES];
+	(void)state;
+	for (queue_id q = 0; q < QUEUE_COUNT; q++) {
+		queue_name(q, "A", want);
+		metrics_label(METRICS_QUEUE_MESSAGES, q, label);
+		assert_string_equal(label, want + 2);
+		metrics_label(METRICS_QUEUE_CONSUMERS, q, label);
+		assert_string_equal(label, want + 2);
+	}
+	metrics_label(METRICS_QUEUE_MESSAGES, QUEUE_COUNT, label);
+	assert_string_equal(label, "");
+	for (unsigned i = 0; i < UNIT_COUNT(rows); i++) {
+		char both[64];
+		metrics_label(METRICS_ORDERS, i, label);
+		snprintf(both, sizeof both, "%s,%s", rows[i].kind,
+			states_shown(rows[i].k, rows[i].number));
+		assert_int_equal(strcasecmp(label, both), 0);
+		assert_false(states_final(rows[i].k, rows[i].number));
+	}
+	metrics_label(METRICS_ORDERS, UNIT_COUNT(rows), label);
+	assert_string_equal(label, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,6 +362,7 @@ int main(void)
 		cmocka_unit_test(outages_are_held_and_faults_are_parked),
 		cmocka_unit_test(finances_word_is_judged_by_amount_and_state),
 		cmocka_unit_test(questions_become_rarer_to_a_bound),
+		cmocka_unit_test(the_watchs_labels_are_the_queues_and_the_states),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
