@@ -90,7 +90,7 @@ class Run:
     def readmit(self, site):
         """A primary that its supervisor brought back before the failover has made its tail its own, and must be rebuilt then."""
         code = self.command('readmit', site)
-        if code == 4 and 'rebuild' in self.log[-1]:
+        if code == 4 and 'rebuild' in self.log[-1] and self.fault.rebuilds:
             self.out['rebuilt'] = self.out.get('rebuilt', 0) + 1
             return self.must('replicate', 'rebuild', site, '--confirm', site)
         if code != 0:

@@ -33,6 +33,7 @@ class Fault:
     dies: bool = False  # hbctl is killed behind each of its steps
     in_place: bool = False  # nobody fails over: the primary comes back by itself
     twice: bool = False
+    rebuilds: bool = False  # the supervisor may have made the tail the member's own before anybody failed over
 
 
 def services(s, site):
@@ -191,20 +192,21 @@ def tail(s):
     for site in s.others:
         admin(s, site, 'STOP SLAVE IO_THREAD')
     time.sleep(s.rng.uniform(0.15, 0.3))
+    subprocess.run(['sv', 'once', str(s.stack.folder / 'sv' / db_of(s))], capture_output=True)  # it does not come back before it is told to
     s.stack.kill(db_of(s))
 
 
 FAULTS = {
     'alive': Fault(nothing, directly=True),
     'kill-site': Fault(kill_site, power_on),
-    'kill-primary': Fault(kill_primary),
+    'kill-primary': Fault(kill_primary, rebuilds=True),
     'stop-primary': Fault(stop_primary, undo),
     'pause-site': Fault(pause_site, undo, directly=True),
     'cut-site': Fault(cut_site, after_cut, directly=True),
-    'kill-hbctl': Fault(kill_primary, dies=True),
+    'kill-hbctl': Fault(kill_primary, dies=True, rebuilds=True),
     'lost-ack': Fault(lose_ack, in_place=True),
-    'one-acks': Fault(one_acks),
-    'lag': Fault(lag, undo),
+    'one-acks': Fault(one_acks, rebuilds=True),
+    'lag': Fault(lag, undo, rebuilds=True),
     'tail': Fault(tail),
-    'again': Fault(kill_primary, twice=True),
+    'again': Fault(kill_primary, twice=True, rebuilds=True),
 }
