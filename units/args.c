@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include <getopt.h>
 #include <stddef.h>
+#include <string.h>
 
 enum { ARGS_ROWS_MAX = 16 };
 
@@ -27,4 +28,14 @@ int args_take(int argc, char **argv, const args_row *rows, unsigned n)
 	for (int i = optind; i < argc; i++)
 		argv[1 + i - optind] = argv[i];
 	return argc - optind;
+}
+
+bool args_listed(const char *list, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *at = list; at && *at; at += strcspn(at, ","), at += *at == ',')
+		if (strcspn(at, ",") == n && !memcmp(at, word, n))
+			return true;
+	return false;
 }

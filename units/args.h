@@ -13,4 +13,7 @@ typedef struct {
 /* argv[0] is the verb. Moves the words to argv[1…] and returns how many; -1: something is wrong. */
 int args_take(int argc, char **argv, const args_row *rows, unsigned n);
 
+/* Whether `word` is one of the words of a list like "east,west"; NULL is an empty list. */
+bool args_listed(const char *list, const char *word);
+
 #endif

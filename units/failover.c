@@ -44,17 +44,6 @@ typedef struct {
 	bool old_dead;
 } failover;
 
-/* "east,west" */
-static bool listed(const char *list, const char *site)
-{
-	size_t n = strlen(site);
-
-	for (const char *at = list; at && *at; at += strcspn(at, ","), at += *at == ',')
-		if (strcspn(at, ",") == n && !memcmp(at, site, n))
-			return true;
-	return false;
-}
-
 static bool fresh_heartbeat(db_t *db)
 {
 	db_rows_t *rows = NULL;
@@ -248,7 +237,7 @@ static void fences_begin(failover *f)
 
 static void say_fenced(failover *f)
 {
-	f->old_dead = site_end(&f->fence_old, FENCE_MS) || listed(f->dead, f->old->at->site);
+	f->old_dead = site_end(&f->fence_old, FENCE_MS) || args_listed(f->dead, f->old->at->site);
 	journal_step(f->m.journal, "fenced", "%s %s", f->old->at->site,
 		f->old_dead ? "is dead"
 			    : "could not be fenced: no replica acknowledges it any more");
@@ -270,7 +259,7 @@ static bool one_writer(failover *f)
 		return true;
 	for (unsigned i = 0; i < f->n; i++)
 		if (!f->can[i].known && !site_end(&f->fence[i], FENCE_MS) &&
-			!listed(f->dead, f->other[i]->at->site))
+			!args_listed(f->dead, f->other[i]->at->site))
 			return false;
 	return true;
 }

@@ -58,3 +58,28 @@ bool gtid_covers(const char *have, const char *want)
 			return false;
 	return more == 0;
 }
+
+/* Up to where `list` has the domain; 0: not at all. */
+static uint64_t gtid_reached(const char *list, uint64_t domain)
+{
+	gtid g;
+	uint64_t reached = 0;
+
+	while (gtid_next(&list, &g) > 0)
+		if (g.domain == domain && g.sequence > reached)
+			reached = g.sequence;
+	return reached;
+}
+
+uint64_t gtid_missing(const char *have, const char *want)
+{
+	gtid g;
+	uint64_t missing = 0;
+
+	while (gtid_next(&want, &g) > 0) {
+		uint64_t reached = gtid_reached(have, g.domain);
+
+		missing += g.sequence > reached ? g.sequence - reached : 0;
+	}
+	return missing;
+}

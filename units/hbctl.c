@@ -21,14 +21,29 @@ static const struct {
 	{"cells", "init", cells_verb, "",
 		"make the control records that are missing, and the go-live files from the "
 		"records"},
-	{"cells", "status", cells_verb, "[--ready]",
-		"each cell's members; exit 6 when a control record cannot be read; --ready: exit 1 "
-		"unless every primary takes writes and a replica acknowledges them"},
+	{"cells", "status", status_verb, "[--ready | -w]",
+		"each cell and its members; exit 6 when a control record cannot be read; --ready: "
+		"exit 1 "
+		"unless every primary takes writes as its record wants; -w: again and again"},
 	{"cells", "failover", failover_verb,
 		"CELL --reason TEXT --confirm CELL [--to SITE] [--expect-epoch N] [--force] "
 		"[--accept-loss] [--dead SITE,…] [--undo] [--dry-run]",
 		"the primary is given up and the member that has most takes over; run again, it "
 		"finishes what was begun"},
+	{"cells", "switchover", switchover_verb, "CELL --to SITE --reason TEXT [--dry-run]",
+		"the primary moves on purpose, with a short pause"},
+	{"cells", "failback", switchover_verb, "CELL --reason TEXT [--dry-run]",
+		"switchover to the site where the topology has the cell"},
+	{"cells", "drain", drain_verb,
+		"CELL|SITE --reason TEXT --confirm CELL|SITE [--dead] [--undo]",
+		"a site: its cells move away and nothing runs there; a cell: it takes no writes"},
+	{"cells", "unprotect", unprotect_verb, "CELL --reason TEXT --confirm CELL [--dead SITE,…]",
+		"no replica is left: the primary goes on alone"},
+	{"cells", "replicate", replicate_verb,
+		"CELL status | CELL rebuild SITE --reason TEXT --confirm SITE | CELL verify [SITE]",
+		"the replicas of a cell; a new copy for one of them, which is readmitted; whether "
+		"they "
+		"have the same rows as the primary (exit 10: not)"},
 	{"cells", "readmit", readmit_verb, "CELL SITE --reason TEXT",
 		"a member that was given up, or is new, follows again and is counted on; run "
 		"again, "

@@ -125,7 +125,7 @@ static err_t open_if_ready(const post *p, db_t *db, bool *done)
 	role_view self;
 	err_t e;
 
-	if (p->record.change == CONTROL_FAILING || p->record.change == CONTROL_SWITCHING)
+	if (p->record.change != CONTROL_STEADY && p->record.change != CONTROL_MOVING)
 		return ERR_OK;
 	e = role_read(db, &self);
 	if (e == ERR_OK && (self.follows || self.semi_sync_master == alone))

@@ -60,17 +60,35 @@ static int open_cell(const topology_cell *cell, db_t **out)
 
 typedef int (*list_fn)(const topology_cell *cell, db_t *db, jw_t *w);
 
-static int list_stuck(const topology_cell *cell, db_t *db, jw_t *w)
+static err_t select_stuck(db_t *db, db_rows_t **out)
 {
-	char text[WHEN_BYTES];
-	db_rows_t *r;
-	err_t err = db_select(db, SQL_ORDERS_STUCK,
+	return db_select(db, SQL_ORDERS_STUCK,
 		DB_ARGS(db_u(STATES_PAYMENT_PENDING), db_u(STATES_PAYMENT_CLOSING),
 			db_u(STATES_PAYMENT_REFUNDING), db_u(STATES_TRANSFER_PENDING),
 			db_u(STATES_TRANSFER_REFUSED), db_u(STATES_REFUND_PENDING),
 			db_u(STATES_REFUND_REFUSED), db_u(STATES_WITHDRAWAL_PENDING),
 			db_u(STATES_WITHDRAWAL_REFUSING), db_u(LIST_MAX)),
-		&r);
+		out);
+}
+
+err_t orders_count_stuck(db_t *db, uint64_t *out)
+{
+	db_rows_t *r;
+	err_t err = select_stuck(db, &r);
+
+	if (err != ERR_OK)
+		return err;
+	for (*out = 0; db_rows_next(r); ++*out)
+		;
+	db_rows_free(&r);
+	return ERR_OK;
+}
+
+static int list_stuck(const topology_cell *cell, db_t *db, jw_t *w)
+{
+	char text[WHEN_BYTES];
+	db_rows_t *r;
+	err_t err = select_stuck(db, &r);
 	if (err != ERR_OK)
 		return verb_fail(err, "cell %s", cell->name);
 	while (db_rows_next(r)) {

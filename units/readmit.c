@@ -2,6 +2,8 @@
  * killed and started again unless it follows already, so that it cuts off what nobody was told
  * (hbctl member run); it follows without acknowledging until it has caught up; and it acknowledges only
  * after the record counts it, for what only it acknowledged must be looked for there. */
+#include "units/readmit.h"
+
 #include "units/args.h"
 #include "units/audit.h"
 #include "units/gtid.h"
@@ -269,23 +271,28 @@ static int run(readmit *r)
 	return audit_end("cells readmit", what, r->reason, code);
 }
 
-int readmit_verb(int argc, char **argv)
+int readmit_member(const topology_cell *cell, const char *site, const char *reason)
 {
-	readmit r = {0};
-	const args_row rows[] = {{"reason", &r.reason, NULL}};
-	int code;
+	readmit r = {.reason = reason};
+	int code = move_start(&r.m, cell, "readmit", reason);
 
-	if (args_take(argc, argv, rows, 1) != 2 || !r.reason)
-		return verb_usage(USAGE);
-	const topology_cell *cell = verb_cell(argv[1]);
-	if (!topology_member_at(cell, argv[2])) {
-		fprintf(stderr, "hbctl: cell %s has no member at \"%s\"\n", cell->name, argv[2]);
-		return VERB_USAGE;
-	}
-	code = move_start(&r.m, cell, "readmit", r.reason);
-	r.it = move_at(&r.m, argv[2]);
+	r.it = move_at(&r.m, site);
 	if (code == VERB_DONE)
 		code = run(&r);
 	move_end(&r.m);
 	return code;
+}
+
+int readmit_verb(int argc, char **argv)
+{
+	const char *reason = NULL;
+	const args_row rows[] = {{"reason", &reason, NULL}};
+
+	if (args_take(argc, argv, rows, 1) != 2 || !reason)
+		return verb_usage(USAGE);
+	const topology_cell *cell = verb_cell(argv[1]);
+	if (topology_member_at(cell, argv[2]))
+		return readmit_member(cell, argv[2], reason);
+	fprintf(stderr, "hbctl: cell %s has no member at \"%s\"\n", cell->name, argv[2]);
+	return VERB_USAGE;
 }

@@ -1,8 +1,9 @@
-#define _GNU_SOURCE /* memfd_create */
+#define _GNU_SOURCE /* memfd_create, pipe2 */
 #include "units/site.h"
 
 #include "base/clk.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -19,7 +20,7 @@ enum { PREFIX_BYTES = TOPOLOGY_COMMAND_BYTES + 8 };
 
 /* In a process group of its own, so that all of it can be killed, and with its output where an
  * operator sees it and a table or JSON on stdout stays whole. */
-static pid_t spawn(char *const *argv, int out)
+static pid_t spawn(char *const *argv, int in, int out)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
@@ -27,7 +28,10 @@ static pid_t spawn(char *const *argv, int out)
 
 	posix_spawn_file_actions_init(&files);
 	posix_spawnattr_init(&attr);
-	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", 0, 0);
+	if (in >= 0)
+		posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
+	else
+		posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", 0, 0);
 	posix_spawn_file_actions_adddup2(&files, out >= 0 ? out : STDERR_FILENO, STDOUT_FILENO);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
 	posix_spawnattr_setpgroup(&attr, 0);
@@ -39,8 +43,8 @@ static pid_t spawn(char *const *argv, int out)
 	return errno ? 0 : pid;
 }
 
-static void begin(const topology_site *site, const char *prefix, const char *const *args, int keep,
-	site_job *out)
+static void begin(const topology_site *site, const char *prefix, const char *const *args, int in,
+	int keep, site_job *out)
 {
 	char command[PREFIX_BYTES];
 	char *argv[4 + SITE_ARGS_MAX + 1] = {"/bin/sh", "-c", command, "sh"};
@@ -54,13 +58,13 @@ static void begin(const topology_site *site, const char *prefix, const char *con
 		BUG_ON(n == 4 + SITE_ARGS_MAX);
 		argv[n++] = (char *)(uintptr_t)*args;
 	}
-	out->pid = spawn(argv, keep);
+	out->pid = spawn(argv, in, keep);
 }
 
 void site_begin(
 	const topology_site *site, const char *prefix, const char *const *args, site_job *out)
 {
-	begin(site, prefix, args, -1, out);
+	begin(site, prefix, args, -1, -1, out);
 }
 
 void site_begin_keeping(
@@ -69,7 +73,7 @@ void site_begin_keeping(
 	int keep = memfd_create("site", MFD_CLOEXEC);
 
 	BUG_ON(keep < 0);
-	begin(site, prefix, args, keep, out);
+	begin(site, prefix, args, -1, keep, out);
 }
 
 char *site_output(site_job *j)
@@ -120,4 +124,23 @@ void site_begin_live(
 
 	snprintf(epoch, sizeof(epoch), "%llu", (unsigned long long)r->epoch);
 	site_begin(site, site->run, args, out);
+}
+
+bool site_copy(
+	const topology_site *from, const topology_site *to, const char *cell, int64_t timeout_ms)
+{
+	const char *const backup[] = {"backup", cell, NULL};
+	const char *const restore[] = {"restore", cell, NULL};
+	site_job read, write;
+	int ends[2];
+	bool ok;
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return false;
+	begin(from, from->run, backup, -1, ends[1], &read);
+	begin(to, to->run, restore, ends[0], -1, &write);
+	close(ends[0]);
+	close(ends[1]);
+	ok = site_end(&read, timeout_ms);
+	return site_end(&write, timeout_ms) && ok;
 }

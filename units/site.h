@@ -31,6 +31,11 @@ void site_begin_keeping(
 	const topology_site *site, const char *prefix, const char *const *args, site_job *out);
 char *site_output(site_job *j);
 
+/* "backup CELL" at one site writes a copy of its member, as it runs, and "restore CELL" at the other, whose
+ * member is down, reads it and puts it in place. True only when both ended with 0. */
+bool site_copy(const topology_site *from, const topology_site *to, const char *cell,
+	int64_t timeout_ms) MUST_CHECK;
+
 /* Writes the go-live file of a cell at a site. */
 void site_begin_live(
 	const topology_site *site, const char *cell, const control_record *r, site_job *out);

@@ -32,6 +32,11 @@ int schema_verb(int argc, char **argv);
 int cells_verb(int argc, char **argv);
 int failover_verb(int argc, char **argv);
 int readmit_verb(int argc, char **argv);
+int switchover_verb(int argc, char **argv);
+int drain_verb(int argc, char **argv);
+int unprotect_verb(int argc, char **argv);
+int replicate_verb(int argc, char **argv);
+int status_verb(int argc, char **argv);
 int member_verb(int argc, char **argv);
 int nginx_verb(int argc, char **argv);
 int subsidies_verb(int argc, char **argv);
@@ -55,6 +60,9 @@ err_t verb_secret(const char *name, char *out, size_t bytes) MUST_CHECK;
 /* An admin's connection (user hb_ctl) to a member, through its extra port while that answers;
  * database "" for none; io_ms for one answer. */
 err_t verb_db(const topology_member *m, const char *database, int64_t io_ms, db_t **out) MUST_CHECK;
+/* Orders that were asked about in vain too often; at most as many as `orders stuck` lists. */
+err_t orders_count_stuck(db_t *db, uint64_t *out) MUST_CHECK;
+
 /* Writes beside, syncs and renames: readers see the old file or the new one. */
 err_t verb_write_file(const char *path, const char *data, size_t n) MUST_CHECK;
 

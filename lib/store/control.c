@@ -46,6 +46,7 @@ static const char *const changes[] = {
 	[CONTROL_STEADY] = "",
 	[CONTROL_SWITCHING] = "switching",
 	[CONTROL_FAILING] = "failing",
+	[CONTROL_DRAINED] = "drained",
 	[CONTROL_MOVING] = "moving",
 };
 enum { CHANGES = sizeof changes / sizeof *changes };

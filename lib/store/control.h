@@ -15,6 +15,7 @@ typedef enum {
 	CONTROL_STEADY,
 	CONTROL_SWITCHING, /* the primary hands over: it is not made writable */
 	CONTROL_FAILING, /* the primary is given up: nobody may follow it anew, or acknowledge it */
+	CONTROL_DRAINED, /* closed by an operator, until it is opened again */
 	CONTROL_MOVING, /* `primary` is the new one; it may not be writable, or known everywhere, yet */
 } control_change;
 

@@ -89,3 +89,7 @@ SELECT epoch FROM cell_epoch WHERE one = 1;
 
 -- name: units_epoch_raise
 UPDATE cell_epoch SET epoch = ? WHERE one = 1 AND epoch < ?;
+
+-- Up to a bound, beyond which the figure would cost too much.
+-- name: units_outbox_rows
+SELECT COUNT(*) FROM (SELECT 1 FROM outbox LIMIT 100000) some;

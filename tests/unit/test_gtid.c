@@ -31,9 +31,21 @@ static void one(void **state)
 	assert_int_equal(gtid_covers(cases[i].have, cases[i].want), cases[i].covers);
 }
 
+static void what_is_missing_is_counted_over_all_domains(void **state)
+{
+	(void)state;
+	assert_int_equal(gtid_missing("0-1-5", "0-1-5"), 0);
+	assert_int_equal(gtid_missing("0-1-9", "0-2-5"), 0);
+	assert_int_equal(gtid_missing("", "0-1-5"), 5);
+	assert_int_equal(gtid_missing("0-1-3", "0-2-5,1-1-7"), 9);
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[UNIT_COUNT(cases)] = {0};
+	struct CMUnitTest tests[UNIT_COUNT(cases) + 1] = {0};
+
+	tests[UNIT_COUNT(cases)] =
+		(struct CMUnitTest)cmocka_unit_test(what_is_missing_is_counted_over_all_domains);
 
 	for (size_t i = 0; i < UNIT_COUNT(cases); i++)
 		tests[i] = (struct CMUnitTest){.name = cases[i].name,

@@ -7,6 +7,8 @@
 #   site.sh STACK SITE live CELL EPOCH PRIMARY  writes the go-live file, which the cell's programs here watch
 #   site.sh STACK SITE flags put|show …         `hbctl flags here`: this site's flags.cfg, and who has applied it
 #   site.sh STACK SITE nginx                    has the site's nginx, if it has one, run with what the control records say now
+#   site.sh STACK SITE backup CELL              writes a copy of the member, as it runs, to stdout
+#   site.sh STACK SITE restore CELL             puts a copy from stdin in the place of the member, which is down
 set -euo pipefail
 
 S=$1 SITE=$2 VERB=$3 CELL=${4:-}
@@ -68,6 +70,39 @@ live() {
 	done
 }
 
+# The copy is consistent at its end, and its own file says which position that is.
+backup() {
+	local name=$CELL-db-$SITE work
+	work=$(mktemp -d "$S/run/backup.XXXXXX")
+	# shellcheck disable=SC2064 # this very folder
+	trap "rm -rf '$work'" EXIT
+	MYSQL_PWD=$(cat "$S/secrets/db.hb_ctl") mariadb-backup --no-defaults --backup --stream=xbstream --target-dir="$work" \
+		--datadir="$S/data/$name" --user=hb_ctl --host="$(setting bind_address)" --port="$(setting port)" 2>"$S/log/$name.backup"
+}
+setting() { sed -nE "s/^$1 = (.*)/\1/p" "$S/etc/$CELL-db-$SITE.cnf"; }
+
+restore() {
+	local name=$CELL-db-$SITE new position
+	new=$S/data/$name.new
+	if alive "$name"; then
+		echo "site.sh: $name is running" >&2
+		exit 1
+	fi
+	rm -rf "$new"
+	mkdir "$new"
+	mbstream -x -C "$new"
+	mariadb-backup --no-defaults --prepare --target-dir="$new" 2>"$S/log/$name.restore"
+	position=$(cut -f3 "$new"/*_binlog_info)
+	rm -rf "$S/data/$name"
+	mv "$new" "$S/data/$name"
+	# A replica's copy has its position in that table; a primary's has not, and its own binlog stays behind.
+	{
+		echo 'DELETE FROM mysql.gtid_slave_pos;'
+		tr ',' '\n' <<<"$position" | sed -nE 's/^([0-9]+)-([0-9]+)-([0-9]+)$/INSERT INTO mysql.gtid_slave_pos VALUES (\1, 1, \2, \3);/p'
+	} | PATH=$PATH:/usr/sbin mariadbd --defaults-file="$S/etc/$name.cnf" --skip-log-bin --skip-slave-start --skip-networking \
+		--bootstrap 2>>"$S/log/$name.restore"
+}
+
 in_stack() {
 	# shellcheck disable=SC1091 # written by ./dev up
 	. "$S/etc/env"
@@ -89,6 +124,8 @@ start) start ;;
 live) live "$5" "$6" ;;
 flags) in_stack hbctl flags here "$SITE" "${@:4}" ;;
 nginx) [ ! -e "$S/sv/nginx-$SITE" ] || in_stack hbctl nginx reload --site "$SITE" ;;
+backup) backup ;;
+restore) restore ;;
 *)
 	echo "site.sh: no such verb: $VERB" >&2
 	exit 2
