@@ -26,12 +26,25 @@ def record(stack, cell):
                                      check=True, capture_output=True, text=True, env={**os.environ, 'ETCDCTL_API': '3'}).stdout)
 
 
+# Behind which of them hbctl is killed by HB_CTL_DIE_AFTER (units/journal.c).
+FAILOVER_STEPS = ('begun', 'stopped', 'chosen', 'applied', 'recorded', 'promoted', 'followed', 'epoch', 'writable', 'live', 'nginx', 'probed', 'done')
+SWITCHOVER_STEPS = ('begun', 'paused', 'applied', 'recorded', 'promoted', 'followed', 'epoch', 'writable', 'live', 'nginx', 'probed', 'done')
+
+
 def failover(stack, cell, *more, reason='a test', **options):
     return hbctl(stack, 'cells', 'failover', cell, '--reason', reason, '--confirm', cell, *more, **options)
 
 
 def readmit(stack, cell, site, **options):
     return hbctl(stack, 'cells', 'readmit', cell, site, '--reason', 'a test', **options)
+
+
+def switchover(stack, cell, site, **options):
+    return hbctl(stack, 'cells', 'switchover', cell, '--to', site, '--reason', 'a test', **options)
+
+
+def drain(stack, what, *more):
+    return hbctl(stack, 'cells', 'drain', what, '--reason', 'a test', '--confirm', what, *more)
 
 
 def sites(stack, cell):
@@ -41,8 +54,11 @@ def sites(stack, cell):
 def whole(stack, cell):
     """Every member of the cell follows, is counted on and acknowledges; the cell is where it starts its life."""
     home = stack.cells[cell]['active']
-    now = record(stack, cell)
-    if now.get('change'):
+    for undo, change in ((drain, 'drained'), (failover, 'switching')):
+        if record(stack, cell).get('change') == change:
+            done = undo(stack, cell, '--undo')
+            assert done.returncode == 0, done.stdout
+    if record(stack, cell).get('change'):
         done = failover(stack, cell)
         assert done.returncode == 0, done.stdout
     for site in sites(stack, cell):
@@ -50,9 +66,8 @@ def whole(stack, cell):
             done = readmit(stack, cell, site)
             assert done.returncode == 0, done.stdout
     if record(stack, cell)['primary'] != home:
-        done = failover(stack, cell, '--force', '--to', home)
+        done = hbctl(stack, 'cells', 'failback', cell, '--reason', 'a test')
         assert done.returncode == 0, done.stdout
-        return whole(stack, cell)
     now = record(stack, cell)
     assert (now['primary'], sorted(now['in_sync'])) == (home, sorted(sites(stack, cell))), now
     assert 'change' not in now and now['protection'] == 'protected', now

@@ -7,9 +7,6 @@ import cells
 import hb
 import pytest
 
-STEPS = ('begun', 'stopped', 'chosen', 'applied', 'recorded', 'promoted', 'followed', 'epoch', 'writable', 'live', 'nginx', 'probed', 'done')
-
-
 @pytest.fixture(autouse=True)
 def home(stack):
     yield
@@ -49,7 +46,7 @@ def test_a_killed_primary_under_load(stack):
 
 def test_hbctl_killed_behind_each_step_is_finished_by_the_same_command(stack):
     with cells.Load(stack, range(1001, 1011), users=3, per_packet=200, pace=0.25) as load:
-        for step in STEPS:
+        for step in cells.FAILOVER_STEPS:
             before = cells.record(stack, 'A')
             first = cells.failover(stack, 'A', '--force', '--expect-epoch', before['epoch'], env={'HB_CTL_DIE_AFTER': step})
             assert first.returncode == -signal.SIGKILL, (step, first.stdout)

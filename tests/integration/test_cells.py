@@ -1,0 +1,166 @@
+"""What an operator does to cells that are well, or down to one copy: moving, draining, going on alone, copying anew, comparing.
+Each test leaves the cells as it found them."""
+import signal
+import time
+
+import cells
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def home(stack):
+    yield
+    for service in (stack.folder / 'sv').glob('A-db-*'):
+        (service / 'down').unlink(missing_ok=True)
+        stack.sv('up', service.name)
+    cells.whole(stack, 'A')
+    cells.whole(stack, 'B')
+
+
+def test_a_switchover_and_back_under_load(stack):
+    with cells.Load(stack, [1001, 1002, 1003], per_packet=100, pace=0.1) as load:
+        for site in ('west', 'east'):
+            before, told = cells.record(stack, 'A'), len(load.told)
+            done = cells.switchover(stack, 'A', site)
+            assert done.returncode == 0, done.stdout
+            now = cells.record(stack, 'A')
+            assert (now['epoch'], now['primary'], sorted(now['in_sync'])) == (before['epoch'] + 1, site, sorted(before['in_sync'])), now
+            stack.wait(lambda: len(load.told) > told + 10, f'claims go on at {site}')
+            stack.wait(lambda: cells.status(stack, 'A')['ready'], 'all members follow')
+    load.check()
+    assert {code for _, _, code in load.refused} <= {'CELL_UNAVAILABLE', 'OUTCOME_UNKNOWN', 'PACKET_BUSY'}
+
+
+def test_a_switchover_killed_behind_each_step_is_finished_by_the_same_command(stack):
+    with cells.Load(stack, range(1001, 1006), users=3, per_packet=200, pace=0.3) as load:
+        for n, step in enumerate(cells.SWITCHOVER_STEPS):
+            before, to = cells.record(stack, 'A'), ('west', 'north', 'east')[n % 3]
+            first = cells.switchover(stack, 'A', to, env={'HB_CTL_DIE_AFTER': step})
+            assert first.returncode == -signal.SIGKILL, (step, first.stdout)
+            again = cells.switchover(stack, 'A', to)
+            assert again.returncode == 0, (step, first.stdout, again.stdout)
+            now = cells.record(stack, 'A')
+            assert (now['epoch'], now['primary']) == (before['epoch'] + 1, to) and 'change' not in now, (step, now)
+            told = len(load.told)
+            stack.wait(lambda: len(load.told) > told, f'claims go on after {step}')
+    load.check()
+
+
+def test_a_switchover_that_cannot_pause_goes_back(stack):
+    """Commits wait for an acknowledgement that does not come, and so the primary cannot be closed: it stays what it was."""
+    before = cells.record(stack, 'A')
+    for site in ('west', 'north'):
+        stack.kill(f'A-db-{site}', signal.SIGSTOP)
+    try:
+        assert cells.switchover(stack, 'A', 'west').returncode == 6, 'not to one that does not answer'
+        stack.kill('A-db-west', signal.SIGCONT)
+        with stack.db('A', 'west') as db, db.cursor() as cursor:
+            cursor.execute('STOP SLAVE IO_THREAD')
+        assert cells.switchover(stack, 'A', 'west').returncode == 3, 'not to one that does not receive'
+        now = cells.record(stack, 'A')
+        assert now == before
+        with stack.db('A', 'west') as db, db.cursor() as cursor:
+            cursor.execute('START SLAVE IO_THREAD')
+    finally:
+        stack.kill('A-db-north', signal.SIGCONT)
+    packet = stack.open_packet(1001, 1000, 3)
+    assert stack.claim_until(1002, packet).json['outcome'] == 'claimed'
+
+
+def test_a_site_is_drained_and_comes_back(stack):
+    done = cells.drain(stack, 'east')
+    assert done.returncode == 0, done.stdout
+    for cell in ('A', 'B'):
+        now = cells.record(stack, cell)
+        assert now['primary'] != 'east' and 'east' not in now['in_sync'] and len(now['in_sync']) == 2, now
+        assert stack.pid(f'{cell}-db-east') is None
+    packet = stack.open_packet(1001, 1000, 3)
+    assert stack.claim_until(1502, packet).json['outcome'] == 'claimed'
+    refused = cells.drain(stack, 'north')
+    assert refused.returncode in (3, 4), refused.stdout
+    assert all('north' in cells.record(stack, cell)['in_sync'] for cell in ('A', 'B')), 'the last copy stays'
+    back = cells.drain(stack, 'east', '--undo')
+    assert back.returncode == 0, back.stdout
+    assert all('east' in cells.record(stack, cell)['in_sync'] for cell in ('A', 'B'))
+
+
+def test_a_drained_cell_takes_no_writes_and_the_other_does(stack):
+    packet, other = stack.open_packet(1001, 1000, 3), stack.open_packet(1501, 1000, 3)
+    done = cells.drain(stack, 'A')
+    assert done.returncode == 0, done.stdout
+    assert cells.status(stack, 'A')['state'] == 'DRAINED'
+    refused = stack.claim(1002, packet)
+    assert (refused.status, refused.code) == (503, 'CELL_UNAVAILABLE'), refused
+    assert stack.claim_until(1502, other).json['outcome'] == 'claimed'
+    old = stack.kill('A-db-east')
+    stack.wait(lambda: stack.pid('A-db-east') not in (None, old), 'it is started again')
+    time.sleep(3)  # long enough for its settler, had it been let
+    assert stack.claim(1002, packet).status == 503
+    assert cells.drain(stack, 'A', '--undo').returncode == 0
+    assert stack.claim_until(1002, packet).json['outcome'] == 'claimed'
+
+
+def test_without_a_replica_writes_wait_until_the_record_lets_the_primary_go_on_alone(stack):
+    packet = stack.open_packet(1001, 1000, 5)
+    refused = cells.hbctl(stack, 'cells', 'unprotect', 'A', '--reason', 'a test', '--confirm', 'A')
+    assert refused.returncode == 3, refused.stdout
+    for site in ('west', 'north'):
+        stack.sv('down', f'A-db-{site}')
+    assert stack.claim(1002, packet, timeout=20).status == 503
+    assert stack.claim(1003, packet, timeout=20).status == 503
+    done = cells.hbctl(stack, 'cells', 'unprotect', 'A', '--reason', 'a test', '--confirm', 'A')
+    assert done.returncode == 0, done.stdout
+    for uid in (1002, 1003):
+        assert stack.claim_until(uid, packet).json['outcome'] in ('claimed', 'already_claimed')
+    now = cells.record(stack, 'A')
+    assert (now['protection'], now['in_sync']) == ('unprotected', ['east'])
+    assert cells.status(stack, 'A')['state'] == 'UNPROTECTED'
+    old = stack.kill('A-db-east')
+    lagging = cells.failover(stack, 'A', '--force')
+    assert lagging.returncode == 3, 'a member that lags is never promoted'
+    stack.wait(lambda: stack.pid('A-db-east') not in (None, old), 'it is started again')
+    assert stack.claim_until(1004, packet).json['outcome'] == 'claimed', 'alone it takes writes after a start'
+    back = cells.readmit(stack, 'A', 'north')
+    assert back.returncode == 0, back.stdout
+    now = cells.record(stack, 'A')
+    assert now['protection'] == 'protected' and sorted(now['in_sync']) == ['east', 'north']
+    assert len(stack.rows('A', 'SELECT 1 FROM claim WHERE packet_id = %s', (packet,))) == 3
+
+
+def test_verify_finds_a_planted_difference_and_rebuild_mends_it(stack):
+    packet = stack.open_packet(1001, 1000, 5)
+    assert stack.claim_until(1002, packet).json['outcome'] == 'claimed'
+    with cells.Load(stack, [1003, 1004], users=4, per_packet=100, pace=0.1):
+        equal = cells.hbctl(stack, 'cells', 'replicate', 'A', 'verify')
+        assert equal.returncode == 0, equal.stdout
+        with stack.db('A', 'north') as db, db.cursor() as cursor:
+            cursor.execute('SET SESSION sql_log_bin = 0')
+            assert cursor.execute('UPDATE claim SET amount = amount + 1 WHERE packet_id = %s AND uid = 1002', (packet,)) == 1
+        found = cells.hbctl(stack, 'cells', 'replicate', 'A', 'verify', 'north')
+        assert found.returncode == 10 and 'claim differs' in found.stdout, found.stdout
+        done = cells.hbctl(stack, 'cells', 'replicate', 'A', 'rebuild', 'north', '--reason', 'a test', '--confirm', 'north')
+        assert done.returncode == 0, done.stdout
+        equal = cells.hbctl(stack, 'cells', 'replicate', 'A', 'verify', 'north')
+        assert equal.returncode == 0, equal.stdout
+    assert sorted(cells.record(stack, 'A')['in_sync']) == ['east', 'north', 'west']
+
+
+def test_a_diverged_old_primary_is_refused_and_rebuilt(stack):
+    """It has a commit of its own that nobody told it to drop: written past semi-sync, as after a KILL of a commit that waits."""
+    with stack.db('A', 'east') as db, db.cursor() as cursor:
+        for site in ('west', 'north'):
+            with stack.db('A', site) as there, there.cursor() as there_cursor:
+                there_cursor.execute('STOP SLAVE IO_THREAD')
+        cursor.execute('SET GLOBAL rpl_semi_sync_master_enabled = OFF')
+        cursor.execute('UPDATE heartbeat SET beat = beat + 1000')
+    done = cells.failover(stack, 'A', '--force')
+    assert done.returncode == 0, done.stdout
+    packet = stack.open_packet(1001, 1000, 3)
+    assert stack.claim_until(1002, packet).json['outcome'] == 'claimed'
+    refused = cells.readmit(stack, 'A', 'east')
+    assert refused.returncode == 4 and 'rebuild' in refused.stdout, refused.stdout
+    assert 'east' not in cells.record(stack, 'A')['in_sync']
+    done = cells.hbctl(stack, 'cells', 'replicate', 'A', 'rebuild', 'east', '--reason', 'a test', '--confirm', 'east')
+    assert done.returncode == 0, done.stdout
+    assert 'east' in cells.record(stack, 'A')['in_sync']
+    assert cells.hbctl(stack, 'cells', 'replicate', 'A', 'verify').returncode == 0
