@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/clk.h"
 #include "base/jw.h"
+#include "domain/program.h"
 #include "domain/recon_live.h"
 #include "store/mq.h"
 #include <stdio.h>
@@ -140,10 +141,9 @@ static void look_at_cell(const topology_cell *cell, cell_view *v)
 
 static bool mq_start(mq_t **out)
 {
-	const topology_t *topo = verb_topology();
-	mq_target t = {.port = topo->mq_port, .user = "hongbao", .vhost = "hongbao"};
+	mq_target t;
 
-	snprintf(t.host, sizeof t.host, "%s", topo->mq_host);
+	program_mq_nodes(verb_topology(), &t);
 	return verb_secret("mq.hongbao", t.password, sizeof t.password) == ERR_OK &&
 	       mq_open(&t, out) == ERR_OK;
 }
