@@ -136,7 +136,7 @@ static err_t open_if_ready(const post *p, db_t *db, bool *done)
 		!(alone || (self.semi_sync_clients > 0 && some_replica_has_all(p, &self))))
 		return e;
 	if (p->record.epoch > 1) /* the first epoch is written with the first tables */
-		e = role_write_epoch(db, p->record.epoch);
+		e = role_write_epoch(p->member, LOOK_IO_MS, p->record.epoch);
 	if (e == ERR_OK)
 		e = role_writable(db);
 	*done = e == ERR_OK;

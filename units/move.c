@@ -203,7 +203,7 @@ static int no_copy(const move_t *m)
 static int open_for_writing(move_t *m)
 {
 	move_member *p = move_primary(m);
-	err_t e = role_write_epoch(p->db, m->record.epoch);
+	err_t e = role_write_epoch(p->at, MOVE_IO_MS, m->record.epoch);
 
 	if (e == ERR_OUTCOME_UNKNOWN || e == ERR_DB_LOST || e == ERR_DB_RETRY)
 		return no_copy(m);

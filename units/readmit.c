@@ -249,7 +249,8 @@ static int run(readmit *r)
 	char what[200];
 	int code;
 
-	if (r->m.record.change != CONTROL_STEADY) {
+	/* A new primary that nobody acknowledges yet needs a member before it can be opened. */
+	if (r->m.record.change != CONTROL_STEADY && r->m.record.change != CONTROL_MOVING) {
 		fprintf(stderr, "hbctl: a change of cell %s is under way.\nNext: finish it first\n",
 			r->m.cell->name);
 		return VERB_REFUSED;

@@ -247,9 +247,15 @@ err_t role_take_over(db_t *db, bool waits_for_ack)
 		waits_for_ack ? SQL_UNITS_SEMI_SYNC_MASTER_ON : SQL_UNITS_SEMI_SYNC_MASTER_OFF);
 }
 
-err_t role_write_epoch(db_t *db, uint64_t epoch)
+err_t role_write_epoch(const topology_member *m, int64_t io_ms, uint64_t epoch)
 {
-	return db_exec(db, SQL_UNITS_EPOCH_RAISE, DB_ARGS(db_u(epoch), db_u(epoch)), NULL);
+	db_t *db = NULL;
+	err_t e = verb_db(m, "hongbao", io_ms, &db);
+
+	if (e == ERR_OK)
+		e = db_exec(db, SQL_UNITS_EPOCH_RAISE, DB_ARGS(db_u(epoch), db_u(epoch)), NULL);
+	db_close(&db);
+	return e;
 }
 
 err_t role_writable(db_t *db)

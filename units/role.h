@@ -47,9 +47,10 @@ err_t role_acknowledge_prepare(db_t *db) MUST_CHECK;
 err_t role_acknowledge_go(db_t *db) MUST_CHECK;
 /* Ends its following, for good; waiting for acknowledgements on or off. It stays read-only. */
 err_t role_take_over(db_t *db, bool waits_for_ack) MUST_CHECK;
-/* Writes the epoch, which waits for an acknowledgement of it and of all before it, and then lets
- * everybody write. */
-err_t role_write_epoch(db_t *db, uint64_t epoch) MUST_CHECK;
+/* Writes the epoch, which waits for an acknowledgement of it and of all before it, at most io_ms. On a
+ * connection of its own: a session that waits for an acknowledgement keeps its locks, the role's among
+ * them, long after its client has gone. Then everybody may write. */
+err_t role_write_epoch(const topology_member *m, int64_t io_ms, uint64_t epoch) MUST_CHECK;
 err_t role_writable(db_t *db) MUST_CHECK;
 /* The epoch in its database; 0: none yet. */
 err_t role_epoch(db_t *db, uint64_t *out) MUST_CHECK;

@@ -92,7 +92,7 @@ static int go_alone(move_t *m)
 	if (e == ERR_OK)
 		e = role_take_over(p->db, false);
 	if (e == ERR_OK)
-		e = role_write_epoch(p->db, m->record.epoch);
+		e = role_write_epoch(p->at, MOVE_IO_MS, m->record.epoch);
 	if (e == ERR_OK)
 		e = role_writable(p->db);
 	if (e != ERR_OK)
