@@ -89,6 +89,10 @@ static const struct {
 		"NUMBER --reason TEXT | --parked ID --cell CELL --reason TEXT",
 		"make an order due now; put a parked message back on its way"},
 	{"orders", "parked", orders_verb, "[CELL…]", "messages that were given up, and why"},
+	{"trace", "", trace_verb, "NUMBER [--no-logs]",
+		"the whole story of one envelope (or withdrawal), by its number or that of any "
+		"order of it: over all cells, with finance's callbacks, bookings and this "
+		"machine's logs"},
 	{"states", "--dot", states_verb, "", "the orders' states as Graphviz"},
 	{"states", "--markdown", states_verb, "", "the tables of docs/states.md"},
 	{"reconcile", "", reconcile_verb,

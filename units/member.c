@@ -310,8 +310,8 @@ static const char *const replica_args[] = {
  * primary. It was one in an older epoch than the record's. */
 static void server_id_arg(const post *p, char out[40])
 {
-	const uint64_t id = p->record.epoch * TOPOLOGY_MEMBERS_MAX +
-			    (uint64_t)(p->member - p->cell->member);
+	const uint64_t id =
+		p->record.epoch * TOPOLOGY_MEMBERS_MAX + (uint64_t)(p->member - p->cell->member);
 
 	BUG_ON(id > UINT32_MAX);
 	snprintf(out, 40, "--server-id=%llu", (unsigned long long)id);

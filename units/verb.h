@@ -25,6 +25,7 @@ int fairness_verb(int argc, char **argv);
 int flags_verb(int argc, char **argv);
 int token_verb(int argc, char **argv);
 int metrics_verb(int argc, char **argv);
+int trace_verb(int argc, char **argv);
 int config_verb(int argc, char **argv);
 int orders_verb(int argc, char **argv);
 int states_verb(int argc, char **argv);

@@ -26,7 +26,8 @@ typedef enum {
 } finance_outcome;
 
 typedef struct {
-	char urls[512]; /* one, or several separated by commas, all with the same path; tried in turn */
+	char urls
+		[512]; /* one, or several separated by commas, all with the same path; tried in turn */
 	char merchant[32];
 	char agent[64]; /* who asks, for finance's log: User-Agent; "": none */
 	int64_t connect_ms, total_ms;
