@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ROWS = 1000, ROW_BYTES = 512, FEN_PER_SHARE = 100, SENDERS = 1000, LIFE_MS = 86400000 };
+enum { ROWS = 1000, ROW_BYTES = 512, FEN_PER_SHARE = 100, LIFE_MS = 86400000 };
 enum { SEALED_BYTES = KEYS_BYTES + KEYS_SEAL_OVERHEAD };
 
 typedef struct {
@@ -21,15 +21,25 @@ typedef struct {
 	shares_t *shares;
 	numbers_t *numbers;
 	uint64_t made;
+	unsigned slot; /* of the last one */
 	uint32_t count;
 	FILE *list;
 	char *text;
 	size_t len;
 } filler;
 
+/* The cell's slots in turn, one sender for each. */
+static unsigned own_slot(filler *f)
+{
+	do
+		f->slot = (f->slot + 1) % TOPOLOGY_SLOTS;
+	while (!program_owns_slot(f->p, f->slot));
+	return f->slot;
+}
+
 static err_t row_add(filler *f, unsigned row, int64_t now)
 {
-	const unsigned slot = (unsigned)(f->made % SENDERS);
+	const unsigned slot = own_slot(f);
 	uint8_t sealed[SEALED_BYTES], commitment[32];
 	char sealed_hex[2 * SEALED_BYTES + 1], commitment_hex[65];
 	uint64_t id;

@@ -39,13 +39,26 @@ chaos_flags() {
 	return $status
 }
 
+# chaos_isolation [--runs N] [--seconds S] [--only NAME,…] [--short] [--json]: cell B while its neighbour, a node or a door fails.
+# Finance is the mock: what is measured is ours.
+chaos_isolation() {
+	local status=0 log=$ROOT/.hb/chaos-isolation.log CHAOS_CONFIG=tests/load/stack/hongbao.cfg.in
+	mkdir -p "$ROOT/.hb"
+	chaos_dev down --wipe >"$log" 2>&1 || true
+	HB_NODES=3 chaos_dev up >>"$log" 2>&1 || die "the stack of the campaign did not come up: $log"
+	/usr/bin/python3 "$ROOT/tests/chaos/isolation.py" --stack "$ROOT/.hb/$CHAOS_NAME" --build "$BUILD" "$@" || status=$?
+	chaos_dev down --wipe >>"$log" 2>&1 || status=1
+	return $status
+}
+
 chaos_run() {
 	case ${1:-} in
+	isolation) chaos_isolation "${@:2}" ;;
 	flags) chaos_flags "${@:2}" ;;
 	orders) chaos_orders "${@:2}" ;;
 	cells) chaos_cells "${@:2}" ;;
 	planted) planted_run "$ROOT/tests/chaos/planted.tsv" "${@:2}" ;;
 	cells-planted) planted_run "$ROOT/tests/chaos/cells_planted.tsv" "${@:2}" ;;
-	*) wrong "chaos: cells, cells-planted, flags, orders or planted" ;;
+	*) wrong "chaos: cells, cells-planted, flags, isolation, orders or planted" ;;
 	esac
 }

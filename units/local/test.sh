@@ -177,12 +177,27 @@ test_chaos() {
 	CHAOS_NAME=$TEST_NAME-chaos CHAOS_BASE=$((TEST_BASE + 100))
 	chaos_orders --runs 5 --seed 4 --short >"$log" 2>&1 || true
 	campaign_count "$log" 5 chaos
+	test_isolation
 	if [ "$(id -u)" != 0 ]; then
 		count chaos-cells 0 0 1
 		return
 	fi
 	chaos_cells --runs 1 --seed 1 --short --fault lost-ack >"$TEST_LOGS/chaos-cells.log" 2>&1 || true
 	campaign_count "$TEST_LOGS/chaos-cells.log" 1 chaos-cells
+}
+
+# Four faults, and what is to be done afterwards.
+test_isolation() {
+	local log=$TEST_LOGS/isolation.log good bad
+	CHAOS_NAME=$TEST_NAME-chaos CHAOS_BASE=$((TEST_BASE + 100)) chaos_isolation --short >"$log" 2>&1 || true
+	good=$(grep -c '^ok ' "$log") || true
+	bad=$(grep -c '^FAILED ' "$log") || true
+	if [ $((good + bad)) != 5 ] && [ "$bad" = 0 ]; then
+		cannot isolation "the campaign did not get to its end"
+		return
+	fi
+	grep '^FAILED ' "$log" || true
+	count isolation "$good" "$bad" 0
 }
 
 # One short round of ./dev bench, and one of ./dev bench finance: that they work, whatever the speed.
