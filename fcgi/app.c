@@ -103,8 +103,10 @@ static err_t app_listen(const app_program *prog, const program_t *p, char out[AP
 static err_t app_open(const app_program *prog, app_t *a)
 {
 	const conf_t *conf = a->p->conf;
-	const gate_conf gate = {
-		.program = prog->program, .handlers = prog->handlers, .ready = prog->ready};
+	const gate_conf gate = {.program = prog->program,
+		.handlers = prog->handlers,
+		.ready = prog->ready,
+		.not_found = prog->not_found};
 	err_t e = program_db_pool(a->p, (unsigned)conf_i(conf, prog->connections), &a->db);
 	if (e == ERR_OK)
 		e = program_cache(a->p, prog->cache_handles, &a->cache);

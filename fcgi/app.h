@@ -55,7 +55,8 @@ typedef struct {
 	size_t shares_bytes;
 	err_t (*open)(app_t *a);  /* after pool, cache, shares and gate are there */
 	void (*close)(app_t *a);  /* also after an open that failed half-way */
-	err_t (*ready)(app_t *a); /* of gate_conf; may be NULL */
+	err_t (*ready)(app_t *a); /* of gate_conf; may be NULL, like the next */
+	err_t (*not_found)(const app_call_t *c);
 	http_handler handle;
 } app_program;
 

@@ -344,5 +344,10 @@ err_t gate_handle(http_req_t *r)
 	err_t e = gate_checks(a->gate, &c);
 	if (e == ERR_OK && !(c.route->flags & ROUTE_SAYS_WHEN))
 		http_may_wait();
-	return e == ERR_OK ? a->gate->handlers[c.route->id](&c) : e;
+	if (e != ERR_OK)
+		return e;
+	e = a->gate->handlers[c.route->id](&c);
+	if (e == ERR_NOT_FOUND && (c.route->flags & ROUTE_PACKET) && a->gate->conf.not_found)
+		e = a->gate->conf.not_found(&c);
+	return e;
 }

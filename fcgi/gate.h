@@ -13,6 +13,8 @@ typedef struct {
 	const app_handler *handlers; /* ROUTES_COUNT of them by routes_id; NULL for others' rows */
 	/* Asked before every handler; ERR_CELL_UNAVAILABLE keeps requests out. May be NULL. */
 	err_t (*ready)(app_t *a);
+	/* What is answered when the handler of a ROUTE_PACKET row has found no packet. May be NULL. */
+	err_t (*not_found)(const app_call_t *c);
 } gate_conf;
 
 /* ERR_CONFIG_INVALID when http.front_url is not scheme://host[:port]. */

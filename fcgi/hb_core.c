@@ -1,6 +1,7 @@
 /* hb-core: everything that writes: log in, send, claim, callbacks, partners' subsidies. */
 #include "fcgi/gate.h"
 #include "fcgi/handlers.h"
+#include "fcgi/views.h"
 
 enum { SHARES_MEMORY_BYTES = 64 << 20, CACHE_HANDLES = 16, LEASE_CONNECTIONS = 1 };
 
@@ -51,6 +52,7 @@ static const app_program core = {
 	.db_user = "hb_core",
 	.program = ROUTES_CORE,
 	.handlers = handlers,
+	.not_found = views_not_found,
 	.threads = CONF_HTTP_THREADS_CORE,
 	.connections = CONF_DB_POOL_CORE,
 	.cache_handles = CACHE_HANDLES,

@@ -5,6 +5,7 @@
 #include "fcgi/handlers.h"
 #include "fcgi/ops.h"
 #include "fcgi/pace.h"
+#include "fcgi/views.h"
 
 enum { SHARES_MEMORY_BYTES = 64 << 20, CACHE_HANDLES = 8 };
 
@@ -58,6 +59,7 @@ static const app_program query = {
 	.open = query_open,
 	.close = query_close,
 	.ready = query_ready,
+	.not_found = views_not_found,
 	.handle = query_handle,
 };
 

@@ -134,6 +134,8 @@ static err_t claim_later(http_req_t *r)
 	claim_result result;
 	const err_t e = claim_collect(&w->ticket, &r->retry_after_ms, &result);
 
+	if (e == ERR_NOT_FOUND)
+		return views_not_found(&w->call);
 	return e == ERR_OK ? claim_first_answer(&w->call, &result) : e;
 }
 

@@ -1,6 +1,7 @@
 /* Why: cover, claims, lists and the answers of send and claim show the same packets and claims;
  * one place keeps their shapes, and the rule of who may look inside, the same everywhere. */
 #include "fcgi/views.h"
+#include "domain/age.h"
 #include "domain/states.h"
 
 void views_packet(jw_t *w, const char *key, const packet_row *p, int64_t now_ms, unsigned flags)
@@ -63,6 +64,19 @@ void views_withdrawal(jw_t *w, const withdrawal_row *row, int64_t poll_ms)
 	if (poll_ms > 0)
 		jw_i64(w, "poll_after_ms", poll_ms);
 	jw_obj_end(w);
+}
+
+err_t views_not_found(const app_call_t *c)
+{
+	age_rest rest;
+	db_t *db;
+	http_may_wait();
+	err_t e = db_pool_take(c->app->db, &db);
+	if (e != ERR_OK)
+		return e;
+	e = age_rest_find(db, c->number, &rest);
+	db_pool_give(c->app->db, &db);
+	return e == ERR_OK ? ERR_PACKET_AGED : e;
 }
 
 err_t views_cover(app_call_t *c, db_t *db, packet_row *out)

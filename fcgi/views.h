@@ -20,6 +20,10 @@ err_t views_transfer_end(db_t *db, uint64_t claim_no, transfer_end *out) MUST_CH
 /* `poll_ms`: when to ask again; 0: not said. */
 void views_withdrawal(jw_t *w, const withdrawal_row *row, int64_t poll_ms);
 
+/* What is said of a packet of the path that is not there: ERR_PACKET_AGED when it has left. Asks the
+ * database. */
+err_t views_not_found(const app_call_t *c) MUST_CHECK;
+
 /* Loads the packet of the path for somebody who may see its cover: the sender always, others once
  * it has been open. ERR_NOT_FOUND. */
 err_t views_cover(app_call_t *c, db_t *db, packet_row *out) MUST_CHECK;

@@ -99,6 +99,10 @@ static void print_table_head(const recon_job *j, const recon_sum *sum)
 		recon_domain_name(j->domain), j->cell->name, (unsigned long long)sum->here,
 		(unsigned long long)sum->there, (unsigned long long)sum->waiting,
 		(unsigned long long)sum->differences, (long long)sum->took_ms);
+	if (sum->left)
+		printf("%llu envelopes of it have left: compared without their claims "
+		       "(docs/ageing.md)\n",
+			(unsigned long long)sum->left);
 	if (sum->differences)
 		printf("%-11s %-20s %-14s %14s %14s\n", "THING", "NUMBER", "KIND", "OURS",
 			"THEIRS");
@@ -118,6 +122,7 @@ static err_t print_json(const recon_job *j, const recon_sum *sum)
 	jw_i64(&w, "here", (int64_t)sum->here);
 	jw_i64(&w, "there", (int64_t)sum->there);
 	jw_i64(&w, "waiting", (int64_t)sum->waiting);
+	jw_i64(&w, "left", (int64_t)sum->left);
 	jw_i64(&w, "took_ms", sum->took_ms);
 	jw_arr(&w, "differences");
 	err_t err = recon_differences(j->db, j->domain, &j->window, print_difference, &o);

@@ -14,12 +14,12 @@ enum { THREADS_MAX = 64 };
 
 #define LOOP(name, waits, help)                                                                    \
 	{                                                                                          \
-#name, name##_run, NULL, QUEUE_COUNT, waits, 0, 0, NULL, NULL, NULL, help          \
+#name, name##_run, NULL, QUEUE_COUNT, waits, 0, 0, NULL, NULL, NULL, help, NULL   \
 	}
 #define CONSUMER(name, queue, waits, help)                                                         \
 	{                                                                                          \
 #name, consume_run, name##_handle, QUEUE_##queue, waits, 0, 0, NULL, NULL, NULL,   \
-			help                                                                       \
+			help, NULL                                                                 \
 	}
 static const role_row roles[] = {
 	LOOP(relay, false, "publishes the outbox to RabbitMQ"),
@@ -48,7 +48,7 @@ static const role_row roles[] = {
 	CONSUMER(issue, ISSUE, false, "issues what partners ask for by message"),
 	LOOP(sweep, true, "expires packets, pushes orders that are due"),
 	{"parked", consume_run, NULL, QUEUE_PARKED, false, 0, 0, NULL, NULL, NULL,
-		"keeps what RabbitMQ has given up"},
+		"keeps what RabbitMQ has given up", NULL},
 	LOOP(alert, false, "tells people what is stuck or parked"),
 	LOOP(heartbeat, false, "writes the cell's heartbeat row"),
 	LOOP(reconcile, false, "compares the books of the day and the hour before"),
@@ -57,6 +57,11 @@ static const role_row roles[] = {
 		.queue = QUEUE_COUNT,
 		.standby = watch_standby,
 		.help = "measures tables, queues, replication and the control record for /metrics"},
+	{.name = "age",
+		.loop = age_run,
+		.queue = QUEUE_COUNT,
+		.db_user = "hb_age",
+		.help = "exports old packets, and lets them leave when their time is over"},
 };
 #undef LOOP
 #undef CONSUMER
@@ -157,7 +162,8 @@ int main(int argc, char **argv)
 	int rest;
 	options o = take_options(&argc, argv);
 	snprintf(name, sizeof name, "hb-worker-%s", o.role->name);
-	program_t *p = program_start(argc, argv, name, "hb_worker", NULL, NULL, &rest);
+	program_t *p = program_start(argc, argv, name,
+		o.role->db_user ? o.role->db_user : "hb_worker", NULL, NULL, &rest);
 	if (rest < argc)
 		usage();
 	if (!p->active) {

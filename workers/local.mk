@@ -5,6 +5,7 @@ hb_worker_SOURCES = workers/hb_worker.c $(HB_WORKER_PARTS) workers/relay.c worke
 	workers/callback.c workers/check.c workers/inbox.c workers/sweep.c workers/heartbeat.c
 hb_worker_SOURCES += workers/reconcile.c
 hb_worker_SOURCES += workers/alert.c workers/watch.c workers/watch.h
+hb_worker_SOURCES += workers/age.c
 hb_worker_LDADD = $(DOMAIN_LIBS)
 EXTRA_DIST += workers/README.md
 hb_worker_SOURCES += workers/subsidy.c workers/issue.c workers/sweep.h workers/sweep_subsidy.c

@@ -55,7 +55,8 @@ static err_t compare(worker_t *w, db_t *db, recon_domain domain, const recon_win
 		LOG(INFO, "recon.done", {"domain", LOG_S(recon_domain_name(domain))},
 			{"from_ms", LOG_I(window->from_ms)}, {"here", LOG_U(sum.here)},
 			{"there", LOG_U(sum.there)}, {"differences", LOG_U(sum.differences)},
-			{"took_ms", LOG_I(sum.took_ms)}, {"error", LOG_E(err)});
+			{"left", LOG_U(sum.left)}, {"took_ms", LOG_I(sum.took_ms)},
+			{"error", LOG_E(err)});
 	}
 	return err;
 }

@@ -35,6 +35,7 @@ typedef struct {
 	/* Or NULL: what a standby of the role does until life_stopping(); the others only wait. */
 	void (*standby)(const program_t *p);
 	const char *help;
+	const char *db_user; /* NULL: hb_worker */
 } role_row;
 
 /* One thread's share of the process. */
@@ -57,6 +58,7 @@ void alert_run(worker_t *w);
 void watch_run(worker_t *w);
 void watch_standby(const program_t *p);
 bool transfer_held(void);
+void age_run(worker_t *w);
 err_t transfer_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t refund_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t withdraw_handle(worker_t *w, const outbox_events *events) MUST_CHECK;

@@ -11,6 +11,7 @@ typedef enum {
 	ALERT_STUCK = 1,      /* an order; subject: its kind, number and state */
 	ALERT_PARKED = 2,     /* a message; subject: its number in the table parked */
 	ALERT_DIFFERENCE = 3, /* found by reconciliation */
+	ALERT_AGEING = 4,     /* old packets cannot leave; subject: why */
 } alert_kind;
 
 enum { ALERT_SUBJECT_BYTES = 81, ALERT_TEXT_BYTES = 401 };

@@ -103,7 +103,8 @@ err_t claim_service_new(const claim_service_conf *c, claim_service_t **out)
 	s->admission = (admission_conf){.percent = (unsigned)conf_i(conf, CONF_CLAIM_ADMIT_PERCENT),
 		.floor = (unsigned)conf_i(conf, CONF_CLAIM_ADMIT_FLOOR)};
 	pthread_mutex_init(&s->spare_lock, NULL);
-	s->settled = settled_new((size_t)conf_i(conf, CONF_CLAIM_SETTLED_MIB) << 20);
+	s->settled = settled_new((size_t)conf_i(conf, CONF_CLAIM_SETTLED_MIB) << 20,
+		conf_i(conf, CONF_CLAIM_SETTLED_S) * 1000);
 	const err_t err = s->row_lock ? ERR_OK : lanes_start(s);
 	if (err != ERR_OK)
 		claim_service_free(&s);

@@ -149,6 +149,15 @@ err_t numbers_take(numbers_t *n, unsigned slot, unsigned count, uint64_t *out)
 	return e;
 }
 
+err_t numbers_renew(numbers_t *n)
+{
+	pthread_mutex_lock(&n->lock);
+	n->now = n->spare = (numbers_block){0, 0};
+	const err_t e = numbers_refill(n);
+	pthread_mutex_unlock(&n->lock);
+	return e;
+}
+
 err_t numbers_next(numbers_t *n, unsigned slot, uint64_t *out)
 {
 	return numbers_take(n, slot, 1, out);

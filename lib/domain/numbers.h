@@ -13,6 +13,9 @@ enum { NUMBERS_TEXT_BYTES = 20 };
 typedef struct numbers numbers_t;
 err_t numbers_new(db_pool_t *pool, unsigned cell_number, int64_t block, numbers_t **out) MUST_CHECK;
 void numbers_free(numbers_t **n);
+/* Throws away what is left of the blocks in hand, whose numbers are too old (docs/ageing.md), and leases
+ * a new one. */
+err_t numbers_renew(numbers_t *n) MUST_CHECK;
 err_t numbers_next(numbers_t *n, unsigned slot, uint64_t *out) MUST_CHECK;
 /* `count` numbers of one slot, rising but not always adjacent. */
 err_t numbers_take(numbers_t *n, unsigned slot, unsigned count, uint64_t *out) MUST_CHECK;

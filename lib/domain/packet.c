@@ -1,6 +1,8 @@
 /* Looking at packets: one reader of the row's columns, whatever statement selects them. How they are
  * sent is packet_send.c. */
 #include "domain/packet_inner.h"
+
+#include "domain/age.h"
 #include <string.h>
 
 const char *packet_kind_name(packet_kind k)
@@ -129,6 +131,12 @@ err_t packet_bind_video(
 		return e != ERR_OK ? e : was_open ? ERR_FORBIDDEN : ERR_NOT_FOUND;
 	}
 	if (!*p.video_id) {
+		uint64_t closed_below;
+		e = age_closed_below(db, &closed_below);
+		if (e == ERR_OK && packet_id < closed_below)
+			e = ERR_PACKET_AGED;
+		if (e != ERR_OK)
+			return e;
 		e = db_exec(
 			db, SQL_PACKET_BIND_VIDEO, DB_ARGS(db_s(video_id), db_u(packet_id)), NULL);
 		if (e != ERR_OK)

@@ -109,7 +109,8 @@ err_t packet_next_seed(
 	const packet_desk *d, uint64_t uid, uint64_t *seed_id, uint8_t seed_hash[32]) MUST_CHECK;
 
 /* Inside the caller's transaction; the same video again is fine. ERR_NOT_FOUND,
- * ERR_FORBIDDEN (not the sender), ERR_VIDEO_ALREADY_BOUND. */
+ * ERR_FORBIDDEN (not the sender), ERR_VIDEO_ALREADY_BOUND, ERR_PACKET_AGED (nothing of it changes any
+ * more: it may be exported already). */
 err_t packet_bind_video(db_t *db, uint64_t packet_id, uint64_t uid, const char *video_id,
 	packet_row *out) MUST_CHECK;
 

@@ -6,6 +6,7 @@
 #include "base/clk.h"
 #include "base/jw.h"
 #include "base/logger.h"
+#include "domain/age.h"
 #include "domain/idempotency.h"
 #include "domain/packet_inner.h"
 #include <sodium.h>
@@ -120,7 +121,25 @@ typedef struct {
 	payment_row payment;
 	idempotency_t key;
 	bool replayed;
+	bool aged; /* the number is of a range that is closed */
 } send_tx;
+
+/* Of a packet that has left: the repeated order and what was kept say all that is shown of it. */
+static err_t packet_that_left(db_t *db, send_tx *t, uint64_t packet_id)
+{
+	age_rest rest;
+	packet_row *p = &t->packet;
+	const err_t e = age_rest_find(db, packet_id, &rest);
+	if (e != ERR_OK)
+		return e;
+	p->packet_id = packet_id;
+	p->total_fen = rest.total_fen;
+	p->created_at_ms = rest.created_at_ms;
+	p->expires_at_ms = rest.expires_at_ms;
+	p->seed_id = rest.seed_id;
+	memcpy(p->commitment, rest.commitment, sizeof p->commitment);
+	return ERR_OK;
+}
 
 /* The answer of the first request, whatever has become of the packet since. */
 static err_t packet_as_sent(db_t *db, send_tx *t, uint64_t packet_id)
@@ -128,6 +147,8 @@ static err_t packet_as_sent(db_t *db, send_tx *t, uint64_t packet_id)
 	const packet_order *o = t->order;
 	t->replayed = packet_id != t->packet_id;
 	err_t e = packet_load(db, packet_id, &t->packet);
+	if (e == ERR_NOT_FOUND)
+		e = packet_that_left(db, t, packet_id);
 	const bool paid = e == ERR_OK && t->packet.kind == PACKET_C2C;
 	if (paid)
 		e = payment_of_packet(db, packet_id, &t->payment);
@@ -196,17 +217,21 @@ static err_t subsidy_take(db_t *db, send_tx *t)
 	return ERR_OK;
 }
 
-static err_t packet_write(db_t *db, const packet_row *p)
+static err_t packet_write(db_t *db, send_tx *t)
 {
-	return db_exec(db, SQL_PACKET_INSERT,
+	const packet_row *p = &t->packet;
+	uint64_t written = 0;
+	const err_t e = db_exec(db, SQL_PACKET_INSERT,
 		DB_ARGS(db_u(p->packet_id), db_u(p->sender), db_u(p->kind), db_u(p->split),
 			db_u(p->scope), db_u(p->state), db_u(p->count), db_u(p->remaining_count),
 			db_i(p->total_fen), db_i(p->remaining_fen), db_i(p->created_at_ms),
 			db_i(p->expires_at_ms), db_u(p->seed_id), db_b(p->seed, p->seed_len),
 			db_b(p->nonce, p->nonce_len), db_b(p->commitment, sizeof p->commitment),
 			db_s(p->greeting), db_s(*p->video_id ? p->video_id : NULL),
-			db_u(p->campaign)),
-		NULL);
+			db_u(p->campaign), db_u(p->packet_id)),
+		&written);
+	t->aged = e == ERR_OK && written == 0;
+	return t->aged ? ERR_STATE_REFUSED : e;
 }
 
 static err_t invited_write(db_t *db, const send_tx *t)
@@ -243,7 +268,7 @@ static err_t send_run(db_t *db, void *ctx)
 	if (e == ERR_OK)
 		e = seed_take(db, t);
 	if (e == ERR_OK)
-		e = packet_write(db, &t->packet);
+		e = packet_write(db, t);
 	if (e == ERR_OK)
 		e = invited_write(db, t);
 	if (e == ERR_OK && t->order->kind == PACKET_C2C)
@@ -287,11 +312,10 @@ static void rows_prepare(send_tx *t, const uint64_t number[3])
 	seed_make(t->desk->shares, number[2], &t->fresh);
 }
 
-err_t packet_send(const packet_desk *d, const packet_order *o, packet_sent *out)
+static err_t send_once(const packet_desk *d, const packet_order *o, packet_sent *out, bool *aged)
 {
-	BUG_ON(o->count < 1 || (o->kind == PACKET_C2C && o->total_fen < (int64_t)o->count));
-	BUG_ON(o->kind == PACKET_B2C && (o->subsidy_id == 0) == (o->win == NULL));
 	uint64_t number[3];
+	*aged = false;
 	err_t e = numbers_take(d->numbers, (unsigned)(o->uid % SLOTS), 3, number);
 	if (e != ERR_OK)
 		return e;
@@ -306,8 +330,23 @@ err_t packet_send(const packet_desk *d, const packet_order *o, packet_sent *out)
 		.wait_ms = d->key_wait_ms};
 	rows_prepare(&t, number);
 	e = idempotency_end(&t.key, db_transact(d->db, d->tx_tries, send_run, &t));
+	*aged = t.aged;
 	if (e == ERR_OK)
 		*out = (packet_sent){
 			.packet = t.packet, .payment = t.payment, .replayed = t.replayed};
+	return e;
+}
+
+err_t packet_send(const packet_desk *d, const packet_order *o, packet_sent *out)
+{
+	BUG_ON(o->count < 1 || (o->kind == PACKET_C2C && o->total_fen < (int64_t)o->count));
+	BUG_ON(o->kind == PACKET_B2C && (o->subsidy_id == 0) == (o->win == NULL));
+	bool aged;
+	err_t e = send_once(d, o, out, &aged);
+	/* Numbers of a block that has been in hand for very long. */
+	if (aged)
+		e = numbers_renew(d->numbers);
+	if (aged && e == ERR_OK)
+		e = send_once(d, o, out, &aged);
 	return e;
 }

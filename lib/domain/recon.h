@@ -75,6 +75,8 @@ typedef struct {
 typedef struct {
 	uint64_t here, there; /* rows and lines that were compared */
 	uint64_t waiting;     /* still on their way: no difference yet */
+	uint64_t
+		left; /* b2c: envelopes that have left, of which less is compared (docs/ageing.md) */
 	uint64_t differences;
 	int64_t took_ms;
 } recon_sum;

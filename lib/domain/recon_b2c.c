@@ -220,10 +220,25 @@ static err_t compare_with(recon_work *w, const topology_cell *peer)
 	return err;
 }
 
+static err_t count_left(recon_work *w)
+{
+	const recon_window *at = &w->job->window;
+	db_rows_t *r;
+	err_t err = db_select(
+		w->job->db, SQL_RECON_LEFT, DB_ARGS(db_i(at->from_ms), db_i(at->to_ms)), &r);
+	if (err != ERR_OK)
+		return err;
+	w->sum.left = db_rows_next(r) ? db_rows_u(r, 0) : 0;
+	db_rows_free(&r);
+	return ERR_OK;
+}
+
 err_t recon_b2c(recon_work *w)
 {
 	const topology_t *t = w->job->topo;
 	err_t err = run_rules(w);
+	if (err == ERR_OK)
+		err = count_left(w);
 	if (err == ERR_OK)
 		err = recon_wins(w);
 	for (unsigned c = 0; c < t->cell_count && err == ERR_OK; c++)

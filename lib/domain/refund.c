@@ -14,8 +14,9 @@ err_t refund_expired_packets(db_t *db, int64_t now_ms, unsigned limit, refund_cu
 {
 	db_rows_t *r;
 	err_t err = db_select(db, SQL_REFUND_EXPIRED_PACKETS,
-		DB_ARGS(db_u(STATES_PACKET_OPEN), db_i(now_ms), db_i(at->expires_at_ms),
-			db_i(at->expires_at_ms), db_u(at->packet_id), db_u(limit)),
+		DB_ARGS(db_u(STATES_PACKET_OPEN), db_u(STATES_PACKET_OPEN), db_i(now_ms),
+			db_i(at->expires_at_ms), db_i(at->expires_at_ms), db_u(at->packet_id),
+			db_u(limit)),
 		&r);
 	if (err != ERR_OK)
 		return err;

@@ -13,7 +13,13 @@ typedef enum {
 	ROUTES_AUTH_INTERNAL
 } routes_auth;
 typedef enum { ROUTES_NO_BODY, ROUTES_JSON, ROUTES_JSON_OR_NONE } routes_body;
-enum { ROUTE_IDEMPOTENT = 1, ROUTE_DEMO = 2, ROUTE_LIST = 4, ROUTE_SAYS_WHEN = 8 };
+enum {
+	ROUTE_IDEMPOTENT = 1,
+	ROUTE_DEMO = 2,
+	ROUTE_LIST = 4,
+	ROUTE_SAYS_WHEN = 8,
+	ROUTE_PACKET = 16
+};
 
 typedef enum {
 #define ROUTE(id, method, pattern, program, slot, auth, body, flags) ROUTES_ID_##id,

@@ -3,6 +3,7 @@
  * meet; within a packet the lock is held for one lookup and one binary search. */
 #include "domain/settled.h"
 
+#include "base/clk.h"
 #include "domain/packet.h"
 #include "domain/states.h"
 
@@ -18,6 +19,7 @@ typedef struct entry {
 	uint64_t packet_id;
 	claim_outcome others;
 	uint32_t remaining_count, count;
+	int64_t until_ms;          /* monotonic */
 	struct entry *prev, *next; /* newest use first */
 	UT_hash_handle hh;
 	settled_claim claim[]; /* by uid */
@@ -36,16 +38,18 @@ typedef struct {
 struct settled {
 	shard shard[SHARDS];
 	size_t shard_max;
+	int64_t keep_ms;
 	pthread_mutex_t loading_lock;
 	uint64_t loading[LOADING_MAX]; /* 0: free */
 };
 
-settled_t *settled_new(size_t max_bytes)
+settled_t *settled_new(size_t max_bytes, int64_t keep_ms)
 {
 	settled_t *s = calloc(1, sizeof(*s));
 
 	BUG_ON(!s);
 	s->shard_max = max_bytes / SHARDS;
+	s->keep_ms = keep_ms;
 	pthread_mutex_init(&s->loading_lock, NULL);
 	for (unsigned i = 0; i < SHARDS; i++)
 		pthread_mutex_init(&s->shard[i].lock, NULL);
@@ -132,6 +136,10 @@ bool settled_answer(settled_t *s, uint64_t packet_id, uint64_t uid, claim_result
 
 	pthread_mutex_lock(&h->lock);
 	entry *e = entry_find(h, packet_id);
+	if (e && clk_mono_ms() >= e->until_ms) {
+		entry_drop(h, e);
+		e = NULL;
+	}
 	if (e) {
 		answer(e, uid, out);
 		if (e != h->used) {
@@ -157,6 +165,7 @@ void settled_put(settled_t *s, uint64_t packet_id, claim_outcome others, uint32_
 	e->others = others;
 	e->remaining_count = remaining_count;
 	e->count = count;
+	e->until_ms = clk_mono_ms() + s->keep_ms;
 	if (count > 0)
 		memcpy(e->claim, claims, count * sizeof(*claims));
 	pthread_mutex_lock(&h->lock);
@@ -248,7 +257,8 @@ static err_t claims_read(db_t *db, uint64_t packet_id, settled_claim **claims, u
 	return ERR_OK;
 }
 
-/* The state is read before the claims: once it is final there, the claims are complete. */
+/* The state is read before the claims: once it is final there, the claims are complete, unless they are
+ * leaving at this moment. */
 static err_t packet_read(settled_t *s, db_t *db, uint64_t packet_id)
 {
 	packet_row row;
@@ -264,6 +274,10 @@ static err_t packet_read(settled_t *s, db_t *db, uint64_t packet_id)
 		err = claims_read(db, packet_id, &claims, &count);
 	if (err != ERR_OK)
 		return err;
+	if (count != row.count - row.remaining_count) {
+		free(claims);
+		return ERR_NOT_FOUND;
+	}
 	const claim_outcome others = !was_open                              ? CLAIM_NOT_OPEN
 				     : row.state == STATES_PACKET_EXHAUSTED ? CLAIM_EXHAUSTED
 									    : CLAIM_EXPIRED;

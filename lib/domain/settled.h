@@ -25,7 +25,9 @@ typedef struct {
 
 typedef struct settled settled_t;
 
-settled_t *settled_new(size_t max_bytes);
+/* A packet is forgotten keep_ms after it was read: what is in memory may be of one that has left since
+ * (docs/ageing.md). */
+settled_t *settled_new(size_t max_bytes, int64_t keep_ms);
 void settled_free(settled_t **s);
 /* False when the packet is not in memory. */
 bool settled_answer(settled_t *s, uint64_t packet_id, uint64_t uid, claim_result *out);

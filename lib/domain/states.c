@@ -51,6 +51,7 @@ static const struct {
 	[STATES_SUBSIDY] = {"subsidy", SQL_STATES_SUBSIDY, true},
 	[STATES_WITHDRAWAL] = {"withdrawal", SQL_STATES_WITHDRAWAL, true},
 	[STATES_LEASE] = {"lease", SQL_STATES_LEASE, false},
+	[STATES_RANGE] = {"range", SQL_STATES_RANGE, false},
 };
 
 static const char *const states_causes[] = {
@@ -61,6 +62,7 @@ static const char *const states_causes[] = {
 	[STATES_BY_SEND] = "send",
 	[STATES_BY_CREDIT] = "credit",
 	[STATES_BY_SETTLE] = "settlement",
+	[STATES_BY_AGE] = "ageing",
 };
 
 static const char *const states_finals[] = {"", "yes", "until money comes in all the same"};
@@ -112,7 +114,7 @@ err_t states_change(db_t *db, states_kind k, uint64_t id, unsigned from, unsigne
 	uint64_t rows = 0;
 	err_t e;
 
-	BUG_ON((unsigned)k >= STATES_KINDS || (unsigned)cause > STATES_BY_SETTLE);
+	BUG_ON((unsigned)k >= STATES_KINDS || (unsigned)cause > STATES_BY_AGE);
 	if (!states_legal(k, from, to, cause)) {
 		LOG(ERROR, "state.refused", {"kind", LOG_S(states_kinds[k].name)},
 			{"id", LOG_U(id)}, {"from", LOG_S(states_shown(k, from))},

@@ -13,6 +13,7 @@ typedef enum {
 	STATES_SUBSIDY,
 	STATES_WITHDRAWAL,
 	STATES_LEASE,
+	STATES_RANGE, /* of packets' numbers (age.h) */
 	STATES_KINDS
 } states_kind;
 typedef enum {
@@ -22,7 +23,8 @@ typedef enum {
 	STATES_BY_SWEEP,
 	STATES_BY_SEND,
 	STATES_BY_CREDIT,
-	STATES_BY_SETTLE
+	STATES_BY_SETTLE,
+	STATES_BY_AGE
 } states_cause;
 
 enum {
@@ -41,7 +43,7 @@ bool states_legal(states_kind k, unsigned from, unsigned to, states_cause cause)
 
 /* Inside the caller's transaction: UPDATE … SET state = to, changed_at/expires_at as the kind's
  * statement says … WHERE id = ? AND state = from. `next_at` is the row's next due time
- * (next_check_at; for packets and subsidies expires_at, for leases settle_at). *changed is false when the row was in another state
+ * (next_check_at; for packets and subsidies expires_at, for leases settle_at, for ranges changed_at). *changed is false when the row was in another state
  * (somebody else was first): not an error. An illegal change is refused with ERR_STATE_REFUSED,
  * logged and counted. */
 err_t states_change(db_t *db, states_kind k, uint64_t id, unsigned from, unsigned to,

@@ -23,10 +23,9 @@ err_t transfer_add(
 			db_u(c->claim_no), db_i(c->amount_fen), db_u(packet_kinds[c->kind])),
 		&rows);
 	*made = err == ERR_OK && rows == 1;
-	if (err == ERR_OK)
-		return rows == 1 ? ERR_OK : ERR_ORDER_CONFLICT;
-	if (err != ERR_DB_DUPLICATE)
+	if (*made || (err != ERR_OK && err != ERR_DB_DUPLICATE))
 		return err;
+	/* It is there, or there is no such claim; or both, when the claim has left since. */
 	db_rows_t *same;
 	err = db_select(db, SQL_TRANSFER_SAME,
 		DB_ARGS(db_u(c->claim_no), db_u(c->packet_id), db_u(c->uid), db_i(c->amount_fen),

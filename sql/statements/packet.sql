@@ -19,10 +19,11 @@ INSERT INTO user_seed (uid, seed_id, sealed) VALUES (?, ?, ?);
 -- name: seed_consume
 DELETE FROM user_seed WHERE uid = ? AND seed_id = ?;
 
+-- No row: the number is of a range that is closed (docs/ageing.md).
 -- name: packet_insert
 INSERT INTO packet (packet_id, sender, kind, split, scope, state, count, remaining_count, total, remaining, created_at,
   expires_at, seed_id, seed, nonce, commitment, greeting, video_id, campaign)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM age_mark WHERE one = 1 AND closed_below <= ? LOCK IN SHARE MODE;
 
 -- The uids as a JSON array of integers: one trip for up to 200 rows.
 -- name: invited_insert

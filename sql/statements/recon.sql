@@ -99,13 +99,17 @@ LEFT JOIN subsidy s ON s.subsidy_id = l.source_no AND s.campaign = l.owner
 WHERE l.account >= 5 AND l.account <= 5 AND l.owner >= ? AND l.owner <= ? AND l.at_ms >= ? AND l.at_ms < ?
   AND l.kind IN (4, 5) AND l.leg = 1 AND l.source_no > ? AND (s.subsidy_id IS NULL OR s.amount <> l.amount) ORDER BY l.source_no LIMIT ?;
 
--- What went out of subsidies into envelopes or back: the subsidy says so too.
+-- What went out of subsidies into envelopes or back: the subsidy says so too. Of an envelope that has left (docs/ageing.md) what stayed
+-- of it is compared, here and in the next two.
 -- name: recon_subsidies_spent
-SELECT l.source_no, IF(p.packet_id IS NULL OR s.subsidy_id IS NULL, 1, IF(s.state <> 2, 4, 3)), IF(s.state <> 2, s.state, p.total), -l.amount
+SELECT l.source_no, IF(COALESCE(p.total, v.total) IS NULL OR s.subsidy_id IS NULL, 1, IF(s.state <> 2, 4, 3)),
+  IF(s.state <> 2, s.state, COALESCE(p.total, v.total)), -l.amount
 FROM ledger l
 LEFT JOIN subsidy s ON s.packet_id = l.source_no LEFT JOIN packet p ON p.packet_id = l.source_no AND p.campaign = l.owner
+LEFT JOIN packet_left v ON v.packet_id = l.source_no AND v.campaign = l.owner
 WHERE l.account >= 5 AND l.account <= 5 AND l.owner >= ? AND l.owner <= ? AND l.at_ms >= ? AND l.at_ms < ?
-  AND l.kind = 6 AND l.leg = 0 AND l.source_no > ? AND (p.packet_id IS NULL OR s.subsidy_id IS NULL OR s.state <> 2 OR p.total <> -l.amount OR s.amount <> -l.amount)
+  AND l.kind = 6 AND l.leg = 0 AND l.source_no > ? AND (COALESCE(p.total, v.total) IS NULL OR s.subsidy_id IS NULL OR s.state <> 2
+  OR COALESCE(p.total, v.total) <> -l.amount OR s.amount <> -l.amount)
 ORDER BY l.source_no LIMIT ?;
 
 -- name: recon_subsidies_expired
@@ -116,17 +120,29 @@ WHERE l.account >= 5 AND l.account <= 5 AND l.owner >= ? AND l.owner <= ? AND l.
 
 -- The rest of an envelope that expired.
 -- name: recon_packets_expired
-SELECT l.source_no, IF(p.packet_id IS NULL, 1, IF(p.state <> 5, 4, 3)), IF(p.state <> 5, p.state, p.remaining), -l.amount FROM ledger l
+SELECT l.source_no, IF(COALESCE(p.state, v.state) IS NULL, 1, IF(COALESCE(p.state, v.state) <> 5, 4, 3)),
+  IF(COALESCE(p.state, v.state) <> 5, COALESCE(p.state, v.state), COALESCE(p.remaining, v.remaining)), -l.amount FROM ledger l
 LEFT JOIN packet p ON p.packet_id = l.source_no AND p.campaign = l.owner
+LEFT JOIN packet_left v ON v.packet_id = l.source_no AND v.campaign = l.owner
 WHERE l.account >= 6 AND l.account <= 6 AND l.owner >= ? AND l.owner <= ? AND l.at_ms >= ? AND l.at_ms < ?
-  AND l.kind = 8 AND l.leg = 0 AND l.source_no > ? AND (p.packet_id IS NULL OR p.state <> 5 OR p.remaining <> -l.amount) ORDER BY l.source_no LIMIT ?;
+  AND l.kind = 8 AND l.leg = 0 AND l.source_no > ? AND (COALESCE(p.state, v.state) IS NULL OR COALESCE(p.state, v.state) <> 5
+  OR COALESCE(p.remaining, v.remaining) <> -l.amount) ORDER BY l.source_no LIMIT ?;
 
+-- The claim of an envelope that has left is in its export only; that it was the transfer's was proved before.
 -- name: recon_credits
-SELECT l.source_no, IF(k.claim_no IS NULL, 1, 3), k.amount, -l.amount FROM ledger l
+SELECT l.source_no, IF(COALESCE(k.claim_no, v.packet_id) IS NULL, 1, 3), COALESCE(k.amount, t.amount), -l.amount FROM ledger l
 LEFT JOIN transfer t ON t.order_no = l.source_no AND t.kind = 2
 LEFT JOIN claim k ON k.packet_id = t.packet_id AND k.uid = t.payee AND k.claim_no = t.order_no
+LEFT JOIN packet_left v ON v.packet_id = t.packet_id
 WHERE l.account >= 6 AND l.account <= 6 AND l.owner >= ? AND l.owner <= ? AND l.at_ms >= ? AND l.at_ms < ?
-  AND l.kind = 9 AND l.leg = 0 AND l.source_no > ? AND (k.claim_no IS NULL OR k.amount <> -l.amount OR t.amount <> -l.amount) ORDER BY l.source_no LIMIT ?;
+  AND l.kind = 9 AND l.leg = 0 AND l.source_no > ? AND (COALESCE(k.claim_no, v.packet_id) IS NULL OR k.amount <> -l.amount
+  OR t.amount <> -l.amount) ORDER BY l.source_no LIMIT ?;
+
+-- Envelopes whose bookings are in the window and that have left.
+-- name: recon_left
+SELECT COUNT(DISTINCT v.packet_id) FROM campaign c
+JOIN ledger l ON l.account = 6 AND l.owner = c.number AND l.at_ms >= ? AND l.at_ms < ? AND l.kind IN (6, 8)
+JOIN packet_left v ON v.packet_id = l.source_no LEFT JOIN packet p ON p.packet_id = v.packet_id WHERE p.packet_id IS NULL;
 
 -- Credits that came to their end in the window, and transfers that went to a wallet: each was booked.
 -- name: recon_credits_unbooked

@@ -1,10 +1,10 @@
 -- Refunds: what of a packet goes back through finance.
 
--- A walk in the order of the index, from where the last one ended.
+-- A walk in the order of the index, from where the last one ended. The state comes twice, as in recon.sql.
 -- name: refund_expired_packets
 SELECT packet_id, expires_at FROM packet
-WHERE state = ? AND expires_at <= ? AND expires_at >= ? AND (expires_at > ? OR packet_id > ?)
-ORDER BY expires_at, packet_id LIMIT ?;
+WHERE state >= ? AND state <= ? AND expires_at <= ? AND expires_at >= ? AND (expires_at > ? OR packet_id > ?)
+ORDER BY state, expires_at, packet_id LIMIT ?;
 
 -- name: refund_lock_packet
 SELECT state, kind, sender, remaining, expires_at, campaign FROM packet WHERE packet_id = ? FOR UPDATE SKIP LOCKED;

@@ -25,3 +25,6 @@ WHERE order_no = ? AND state = ?;
 
 -- name: states_lease
 UPDATE budget_lease SET state = ?, settle_at = ? WHERE lease_id = ? AND state = ?;
+
+-- name: states_range
+UPDATE age_range SET state = ?, changed_at = ? WHERE below = ? AND state = ?;

@@ -8,6 +8,7 @@ Prints one line per finding and exits 1 when there is any; the invariants are th
   C  each claim's transfer stands at finance once, with its amount and payee; each refund likewise; nothing at finance that we do not know;
      what finance refused for good it did not move, and it is in a wallet or went back to the sender once
   (of b2c packets, wallets and withdrawals: ledger.py)
+Of packets that have left (docs/ageing.md) the transfers stand for the claims.
 """
 import sys
 from collections import Counter, defaultdict
@@ -43,20 +44,25 @@ def audit(stack, packets=None):
         claims = defaultdict(list)
         for packet, uid, idx, no, amount in read(stack, cell, 'SELECT packet_id, uid, idx, claim_no, amount FROM claim', mine):
             claims[packet].append((uid, idx, no, amount))
+        left = hb.left(stack, cell, rows)
+        rows.update({p: r for p, r in left.items() if not mine or p in mine})
+        for packet, uid, no, amount in read(stack, cell, 'SELECT packet_id, payee, order_no, amount FROM transfer', mine):
+            if packet in left:
+                claims[packet].append((uid, len(claims[packet]), no, amount))
         refunds, back = defaultdict(list), {}
         for packet, no, payee, amount, state, reason, claim in read(
                 stack, cell, 'SELECT packet_id, order_no, payee, amount, state, reason, claim_no FROM refund', mine):
             (refunds[packet] if reason != 3 else back.setdefault(claim, [])).append((no, payee, amount, state))
         transfers = dict(read(stack, cell, 'SELECT order_no, state FROM transfer', mine))
-        for packet, (_, sender, state, count, left, total, rest, kind) in rows.items():
+        for packet, (_, sender, state, count, remaining, total, rest, kind) in rows.items():
             got = claims[packet]
             claimed, refunded = sum(c[3] for c in got), sum(r[2] for r in refunds[packet])
             if len({c[0] for c in got}) != len(got):
                 found.append(f'K packet {packet}: a user claimed twice')
             if sorted(c[1] for c in got) != list(range(len(got))):
                 found.append(f'E packet {packet}: indexes have holes')
-            if len(got) != count - left or claimed != total - rest:
-                found.append(f'E packet {packet}: {len(got)} claims of {claimed} fen, the row says {count - left} of {total - rest}')
+            if packet not in left and len(got) != count - remaining or claimed != total - rest:
+                found.append(f'E packet {packet}: {len(got)} claims of {claimed} fen, the row says {count} - {remaining} of {total - rest}')
             if claimed + refunded > total:
                 found.append(f'E packet {packet}: claims {claimed} + refunds {refunded} > total {total}')
             if kind == 2:

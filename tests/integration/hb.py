@@ -278,6 +278,11 @@ class Stack:
             time.sleep(pause)
 
 
+def left(stack, cell, there=()):
+    """The packets of a cell that have left and are not `there`, as rows of (packet, sender, state, None, None, total, remaining, kind)."""
+    return {r[0]: r for r in stack.rows(cell, 'SELECT packet_id, sender, state, NULL, NULL, total, remaining, kind FROM packet_left') if r[0] not in there}
+
+
 def listens(port, host='127.0.0.1'):
     with socket.socket() as s:
         return s.connect_ex((host, port)) == 0

@@ -56,14 +56,16 @@ def bookings(stack, cell, kind, leg):
 def packets(stack, cell, only=None):
     """The b2c packets of a cell; `only`: these numbers."""
     found, claims = [], defaultdict(list)
-    rows = [r for r in stack.rows(cell, 'SELECT packet_id, state, campaign, total, remaining FROM packet WHERE kind = 2') if not only or r[0] in only]
+    rows = [r for r in stack.rows(cell, 'SELECT packet_id, state, campaign, total, remaining FROM packet WHERE kind = 2 '
+                                   'UNION SELECT packet_id, state, campaign, total, remaining FROM packet_left WHERE kind = 2') if not only or r[0] in only]
     if not rows:
         return found
     credited = {c: bookings(stack, c, 'credit_in', 1) for c in stack.cells}
     returned, out = bookings(stack, cell, 'packet_expired', 1), bookings(stack, cell, 'credit_out', 0)
     state = dict(stack.rows(cell, 'SELECT order_no, state FROM transfer WHERE kind = 2'))
     for packet, uid, no, amount in stack.rows(cell, 'SELECT c.packet_id, c.uid, c.claim_no, c.amount FROM claim c '
-                                                    'JOIN packet p ON p.packet_id = c.packet_id WHERE p.kind = 2'):
+                                                    'JOIN packet p ON p.packet_id = c.packet_id WHERE p.kind = 2 UNION SELECT t.packet_id, t.payee, t.order_no, t.amount '
+                                                    'FROM transfer t JOIN packet_left v ON v.packet_id = t.packet_id WHERE v.kind = 2'):
         claims[packet].append((uid, no, amount))
     for packet, at, campaign, total, remaining in rows:
         back = returned.get(packet)

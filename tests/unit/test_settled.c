@@ -1,11 +1,12 @@
 /* settled: late claims are answered from memory, exactly, within the bound. */
+#include "base/clk.h"
 #include "domain/settled.h"
 #include "unit.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { MANY = 2000, THREADS = 4, ROUNDS = 20000 };
+enum { MANY = 2000, THREADS = 4, ROUNDS = 20000, KEEP_MS = 600000 };
 
 static settled_claim claim_for(uint64_t uid)
 {
@@ -29,7 +30,7 @@ static void put(settled_t *s, uint64_t packet, claim_outcome others, uint32_t co
 
 static void claimers_get_their_claim_and_others_what_the_packet_says(void **state)
 {
-	settled_t *s = settled_new(64 << 20);
+	settled_t *s = settled_new(64 << 20, KEEP_MS);
 	claim_result r;
 
 	(void)state;
@@ -54,9 +55,26 @@ static void claimers_get_their_claim_and_others_what_the_packet_says(void **stat
 	assert_null(s);
 }
 
+static void a_packet_is_forgotten_when_its_time_is_over(void **state)
+{
+	settled_t *s = settled_new(64 << 20, 50);
+	claim_result r;
+
+	(void)state;
+	put(s, 77, CLAIM_EXPIRED, 1);
+	const int64_t put_ms = clk_mono_ms();
+	const bool known = settled_answer(s, 77, 1, &r);
+	assert_true(known || clk_mono_ms() - put_ms >= 50);
+	while (settled_answer(s, 77, 1, &r))
+		assert_true(clk_mono_ms() - put_ms < 10000);
+	assert_true(clk_mono_ms() - put_ms >= 49);
+	assert_int_equal(settled_bytes(s), 0);
+	settled_free(&s);
+}
+
 static void a_packet_that_is_not_there_is_not_answered(void **state)
 {
-	settled_t *s = settled_new(64 << 20);
+	settled_t *s = settled_new(64 << 20, KEEP_MS);
 	claim_result r;
 
 	(void)state;
@@ -67,7 +85,7 @@ static void a_packet_that_is_not_there_is_not_answered(void **state)
 
 static void a_transfer_seen_done_stays_done_and_is_one_user_s(void **state)
 {
-	settled_t *s = settled_new(64 << 20);
+	settled_t *s = settled_new(64 << 20, KEEP_MS);
 	claim_result r;
 
 	(void)state;
@@ -84,7 +102,7 @@ static void a_transfer_seen_done_stays_done_and_is_one_user_s(void **state)
 static void memory_is_bounded_and_the_newest_use_stays(void **state)
 {
 	const size_t max = 16 * 100 * (SETTLED_PACKET_BYTES + 10 * SETTLED_CLAIM_BYTES);
-	settled_t *s = settled_new(max);
+	settled_t *s = settled_new(max, KEEP_MS);
 	claim_result r;
 	unsigned kept = 0;
 
@@ -105,7 +123,7 @@ static void memory_is_bounded_and_the_newest_use_stays(void **state)
 
 static void a_packet_over_the_bound_is_not_kept(void **state)
 {
-	settled_t *s = settled_new(16 * 1000);
+	settled_t *s = settled_new(16 * 1000, KEEP_MS);
 	claim_result r;
 
 	(void)state;
@@ -117,7 +135,7 @@ static void a_packet_over_the_bound_is_not_kept(void **state)
 
 static void the_same_packet_again_takes_the_room_once(void **state)
 {
-	settled_t *s = settled_new(64 << 20);
+	settled_t *s = settled_new(64 << 20, KEEP_MS);
 	const size_t one = SETTLED_PACKET_BYTES + 10 * SETTLED_CLAIM_BYTES;
 
 	(void)state;
@@ -147,7 +165,8 @@ static void *churn(void *arg)
 
 static void threads_read_while_packets_come_and_go(void **state)
 {
-	settled_t *s = settled_new(16 * 3 * (SETTLED_PACKET_BYTES + 20 * SETTLED_CLAIM_BYTES));
+	settled_t *s =
+		settled_new(16 * 3 * (SETTLED_PACKET_BYTES + 20 * SETTLED_CLAIM_BYTES), KEEP_MS);
 	pthread_t thread[THREADS];
 
 	(void)state;
@@ -162,6 +181,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(claimers_get_their_claim_and_others_what_the_packet_says),
+		cmocka_unit_test(a_packet_is_forgotten_when_its_time_is_over),
 		cmocka_unit_test(a_packet_that_is_not_there_is_not_answered),
 		cmocka_unit_test(a_transfer_seen_done_stays_done_and_is_one_user_s),
 		cmocka_unit_test(memory_is_bounded_and_the_newest_use_stays),

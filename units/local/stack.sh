@@ -95,7 +95,7 @@ make_secrets() {
 			[ -s "$STACK/secrets/$name.keys" ] || echo "k1 $(random_hex 32)" >"$STACK/secrets/$name.keys"
 		done
 		[ -s "$STACK/secrets/partner.demo.keys" ] || echo "k1 $(random_hex 32) campaign:*" >"$STACK/secrets/partner.demo.keys"
-		for name in db.hb_core db.hb_query db.hb_worker db.hb_rain db.hb_ctl db.hb_repl mq.hongbao; do
+		for name in db.hb_core db.hb_query db.hb_worker db.hb_rain db.hb_age db.hb_ctl db.hb_repl mq.hongbao; do
 			[ -s "$STACK/secrets/$name" ] || random_hex 24 >"$STACK/secrets/$name"
 		done
 		# By which RabbitMQ's nodes know each other.
