@@ -53,6 +53,43 @@ static void ask_role(post *p)
 	p->primary = !strcmp(p->record.primary, p->member->site);
 }
 
+/* A primary's start commits the tail of its binlog in no particular order. Killed in the middle and
+ * started as a replica then, it would cut the tail at the first that is missing, and keep what is
+ * committed behind it, which nobody could see. So until that start is over, and on disk, a file says
+ * so, and only a copy (hbctl cells replicate … rebuild, which removes it) makes a replica of it. */
+static void recovering_path(const post *p, char out[512])
+{
+	snprintf(
+		out, 512, "%s/live/%s/%s.recovering", verb_state(), p->member->site, p->cell->name);
+}
+
+static err_t recovering_begins(const post *p)
+{
+	char path[512];
+
+	recovering_path(p, path);
+	return verb_write_file(path, "started as primary\n", strlen("started as primary\n"));
+}
+
+static bool recovering(const post *p)
+{
+	char path[512];
+
+	recovering_path(p, path);
+	return access(path, F_OK) == 0;
+}
+
+static err_t recovering_ends(const post *p, db_t *db)
+{
+	char path[512];
+	err_t e = db_exec(db, SQL_UNITS_FLUSH_ENGINES, DB_NONE, NULL);
+
+	recovering_path(p, path);
+	if (e == ERR_OK && unlink(path) != 0 && errno != ENOENT)
+		e = ERR_INTERNAL;
+	return e;
+}
+
 /* Our own server, as soon as it answers. */
 static db_t *own_db(const post *p)
 {
@@ -147,7 +184,7 @@ static err_t settle_primary(post *p, db_t *db)
 {
 	const uint64_t epoch = p->record.epoch;
 	bool done = false;
-	err_t e = ERR_OK;
+	err_t e = recovering_ends(p, db);
 
 	while (e == ERR_OK && !done) {
 		e = role_lock(db);
@@ -249,6 +286,10 @@ static err_t settle_replica(post *p, db_t *db)
 	bool done = false;
 	err_t e = ERR_OK;
 
+	if (recovering(p)) {
+		LOG(ERROR, "member.must_be_rebuilt", {"site", LOG_S(p->member->site)});
+		exit(VERB_REFUSED);
+	}
 	while (e == ERR_OK && !done) {
 		e = follow_as_recorded(p, db, &primary);
 		if (e != ERR_OK || !strcmp(p->record.primary, p->member->site))
@@ -334,6 +375,8 @@ int member_verb(int argc, char **argv)
 	}
 	logger_init("hbctl", p.cell->name, 0, LOGGER_INFO);
 	ask_role(&p);
+	if (p.primary && recovering_begins(&p) != ERR_OK)
+		return verb_fail(ERR_CONFIG_INVALID, "%s/live", verb_state());
 	if (start_settler(&p) != ERR_OK)
 		return verb_fail(ERR_INTERNAL, "fork");
 	for (int i = 4; i < argc; i++)

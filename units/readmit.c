@@ -17,6 +17,7 @@
 enum {
 	SITE_MS = 15000,
 	FOLLOW_MS = 60000,
+	ALONE_MS = 8000,
 	CATCH_UP_MS = 600000,
 	SAY_MS = 2000,
 	LOOK_EVERY_MS = 50,
@@ -91,9 +92,18 @@ static int refused(const readmit *r)
 static int wait_following(readmit *r)
 {
 	const int64_t end_ms = clk_mono_ms() + FOLLOW_MS;
+	int64_t alone_since_ms = INT64_MAX;
 
 	for (;;) {
 		bool up = follows_well(r);
+
+		/* Up, and told by nobody to follow: it must be rebuilt (units/member.c). */
+		if (!r->it->db || r->it->view.follows)
+			alone_since_ms = INT64_MAX;
+		else if (alone_since_ms == INT64_MAX)
+			alone_since_ms = clk_mono_ms();
+		else if (clk_mono_ms() - alone_since_ms > ALONE_MS)
+			return refused(r);
 
 		if (up && r->it->view.receiving)
 			break;

@@ -18,7 +18,7 @@ typedef enum {
 	METRICS_COUNT
 } metrics_id;
 
-enum { METRICS_LABELS_MAX = 32, METRICS_BUCKETS = 64 };
+enum { METRICS_LABELS_MAX = 48, METRICS_BUCKETS = 64 };
 
 /* Who counts. */
 typedef struct {

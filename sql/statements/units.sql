@@ -33,6 +33,9 @@ SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout = 1;
 -- name: units_slave_start
 START SLAVE;
 
+-- name: units_flush_engines
+FLUSH LOCAL ENGINE LOGS;
+
 -- name: units_slave_stop
 STOP SLAVE;
 

@@ -101,6 +101,7 @@ restore() {
 		tr ',' '\n' <<<"$position" | sed -nE 's/^([0-9]+)-([0-9]+)-([0-9]+)$/INSERT INTO mysql.gtid_slave_pos VALUES (\1, 1, \2, \3);/p'
 	} | PATH=$PATH:/usr/sbin mariadbd --defaults-file="$S/etc/$name.cnf" --skip-log-bin --skip-slave-start --skip-networking \
 		--bootstrap 2>>"$S/log/$name.restore"
+	rm -f "$S/live/$SITE/$CELL.recovering"
 }
 
 in_stack() {
