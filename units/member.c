@@ -22,6 +22,7 @@
 
 enum {
 	ASK_EVERY_MS = 300,
+	GIVEN_UP_MS = 3000,
 	LOOK_EVERY_MS = 150,
 	GREET_MS = 1000,
 	LOOK_IO_MS = 3000,
@@ -36,58 +37,72 @@ typedef struct {
 	bool primary;
 } post;
 
-/* Asks until the record answers: a guess here can lose acknowledged commits. */
-static void ask_role(post *p)
-{
-	control_t *control;
-	err_t e, told = ERR_OK;
+/* Files beside the go-live file, kept over restarts. */
+#define RECOVERING "recovering"
+#define HAS_RUN "has-run"
 
-	BUG_ON(control_new(verb_topology()->etcd, "/hongbao/", 2000, &control) != ERR_OK);
-	while ((e = control_get(control, p->cell->name, &p->record)) != ERR_OK) {
-		if (e != told)
-			LOG(WARN, "member.no_record", {"error", LOG_E(e)});
-		told = e;
-		clk_sleep_ms(ASK_EVERY_MS);
-	}
-	control_free(&control);
-	p->primary = !strcmp(p->record.primary, p->member->site);
+static void note_path(const post *p, const char *note, char out[512])
+{
+	snprintf(out, 512, "%s/live/%s/%s.%s", verb_state(), p->member->site, p->cell->name, note);
+}
+
+static err_t note_write(const post *p, const char *note)
+{
+	static const char text[] = "written by hbctl member run\n";
+	char path[512];
+
+	note_path(p, note, path);
+	return verb_write_file(path, text, sizeof(text) - 1);
+}
+
+static bool note_is(const post *p, const char *note)
+{
+	char path[512];
+
+	note_path(p, note, path);
+	return access(path, F_OK) == 0;
 }
 
 /* A primary's start commits the tail of its binlog in no particular order. Killed in the middle and
  * started as a replica then, it would cut the tail at the first that is missing, and keep what is
  * committed behind it, which nobody could see. So until that start is over, and on disk, a file says
  * so, and only a copy (hbctl cells replicate … rebuild, which removes it) makes a replica of it. */
-static void recovering_path(const post *p, char out[512])
-{
-	snprintf(
-		out, 512, "%s/live/%s/%s.recovering", verb_state(), p->member->site, p->cell->name);
-}
-
-static err_t recovering_begins(const post *p)
-{
-	char path[512];
-
-	recovering_path(p, path);
-	return verb_write_file(path, "started as primary\n", strlen("started as primary\n"));
-}
-
-static bool recovering(const post *p)
-{
-	char path[512];
-
-	recovering_path(p, path);
-	return access(path, F_OK) == 0;
-}
-
 static err_t recovering_ends(const post *p, db_t *db)
 {
 	char path[512];
 	err_t e = db_exec(db, SQL_UNITS_FLUSH_ENGINES, DB_NONE, NULL);
 
-	recovering_path(p, path);
+	note_path(p, RECOVERING, path);
 	if (e == ERR_OK && unlink(path) != 0 && errno != ENOENT)
 		e = ERR_INTERNAL;
 	return e;
+}
+
+/* Asks until the record answers: a guess here can lose acknowledged commits. A primary that is being
+ * given up is not started before it is known what becomes of it; and one that has run before waits
+ * a moment, in which it may be given up, for its start would commit what nobody was told. */
+static void ask_role(post *p)
+{
+	const int64_t began_ms = clk_mono_ms();
+	control_t *control;
+	err_t e, told = ERR_OK;
+	bool wait = true;
+
+	BUG_ON(control_new(verb_topology()->etcd, "/hongbao/", 2000, &control) != ERR_OK);
+	while (wait) {
+		e = control_get(control, p->cell->name, &p->record);
+		if (e != ERR_OK && e != told)
+			LOG(WARN, "member.no_record", {"error", LOG_E(e)});
+		told = e;
+		p->primary = e == ERR_OK && !strcmp(p->record.primary, p->member->site);
+		wait = e != ERR_OK ||
+		       (p->primary && (p->record.change == CONTROL_FAILING ||
+					      (note_is(p, HAS_RUN) &&
+						      clk_mono_ms() - began_ms < GIVEN_UP_MS)));
+		if (wait)
+			clk_sleep_ms(ASK_EVERY_MS);
+	}
+	control_free(&control);
 }
 
 /* Our own server, as soon as it answers. */
@@ -254,13 +269,18 @@ static err_t follow_as_recorded(post *p, db_t *db, const topology_member **prima
 	if (p->record.change != CONTROL_FAILING &&
 		strcmp(p->record.primary, p->member->site) != 0) {
 		*primary = topology_member_at(p->cell, p->record.primary);
-		e = *primary ? role_follow(db, *primary, false) : ERR_CONFIG_INVALID;
+		if (!*primary)
+			e = ERR_CONFIG_INVALID;
+		else if (control_in_sync(&p->record, p->member->site))
+			e = role_follow_anew(db, *primary);
+		else
+			e = role_follow(db, *primary, false);
 	}
 	return e == ERR_OK ? role_unlock(db) : e;
 }
 
 /* *done only if the record is still the one by which it has caught up. */
-static err_t acknowledge_as_recorded(post *p, db_t *db, bool *done)
+static err_t caught_up_as_recorded(post *p, db_t *db, bool *done)
 {
 	const int64_t revision = p->record.revision;
 	err_t e = role_lock(db);
@@ -270,9 +290,7 @@ static err_t acknowledge_as_recorded(post *p, db_t *db, bool *done)
 	read_record(p);
 	*done = p->record.revision == revision;
 	if (*done)
-		e = role_acknowledge_prepare(db);
-	if (*done && e == ERR_OK)
-		e = role_acknowledge_go(db);
+		e = role_caught_up(db);
 	return e == ERR_OK ? role_unlock(db) : e;
 }
 
@@ -286,7 +304,7 @@ static err_t settle_replica(post *p, db_t *db)
 	bool done = false;
 	err_t e = ERR_OK;
 
-	if (recovering(p)) {
+	if (note_is(p, RECOVERING)) {
 		LOG(ERROR, "member.must_be_rebuilt", {"site", LOG_S(p->member->site)});
 		exit(VERB_REFUSED);
 	}
@@ -297,7 +315,7 @@ static err_t settle_replica(post *p, db_t *db)
 		if (primary && !control_in_sync(&p->record, p->member->site))
 			break;
 		if (primary && catch_up(p, primary, db))
-			e = acknowledge_as_recorded(p, db, &done);
+			e = caught_up_as_recorded(p, db, &done);
 		else
 			clk_sleep_ms(LOOK_EVERY_MS);
 	}
@@ -312,6 +330,8 @@ static _Noreturn void settle(post *p)
 		db_t *db = own_db(p);
 
 		e = p->primary ? settle_primary(p, db) : settle_replica(p, db);
+		if (e == ERR_OK)
+			e = note_write(p, HAS_RUN);
 		db_close(&db);
 		if (e != ERR_OK) {
 			LOG(ERROR, "member.not_settled", {"error", LOG_E(e)});
@@ -375,7 +395,7 @@ int member_verb(int argc, char **argv)
 	}
 	logger_init("hbctl", p.cell->name, 0, LOGGER_INFO);
 	ask_role(&p);
-	if (p.primary && recovering_begins(&p) != ERR_OK)
+	if (p.primary && note_write(&p, RECOVERING) != ERR_OK)
 		return verb_fail(ERR_CONFIG_INVALID, "%s/live", verb_state());
 	if (start_settler(&p) != ERR_OK)
 		return verb_fail(ERR_INTERNAL, "fork");

@@ -214,11 +214,10 @@ static err_t count_own(db_t *db)
 	return db_exec(db, SQL_UNITS_SLAVE_POS_OWN, DB_NONE, NULL);
 }
 
-err_t role_follow(db_t *db, const topology_member *primary, bool acknowledge)
+static err_t follow(db_t *db, const topology_member *primary, sql_id semi_sync)
 {
 	err_t e = RUN(db, SQL_UNITS_READ_ONLY, SQL_UNITS_SEMI_SYNC_KILL_WAIT, SQL_UNITS_SLAVE_STOP,
-		SQL_UNITS_SEMI_SYNC_MASTER_OFF,
-		acknowledge ? SQL_UNITS_SEMI_SYNC_SLAVE_ON : SQL_UNITS_SEMI_SYNC_SLAVE_OFF);
+		SQL_UNITS_SEMI_SYNC_MASTER_OFF, semi_sync);
 
 	if (e == ERR_OK)
 		e = count_own(db);
@@ -229,10 +228,30 @@ err_t role_follow(db_t *db, const topology_member *primary, bool acknowledge)
 	return e;
 }
 
+err_t role_follow(db_t *db, const topology_member *primary, bool acknowledge)
+{
+	err_t e = acknowledge ? RUN(db, SQL_UNITS_SEMI_SYNC_SLAVE_KEPT) : ERR_OK;
+
+	return e == ERR_OK ? follow(db, primary,
+				     acknowledge ? SQL_UNITS_SEMI_SYNC_SLAVE_ON
+						 : SQL_UNITS_SEMI_SYNC_SLAVE_OFF)
+			   : e;
+}
+
+err_t role_follow_anew(db_t *db, const topology_member *primary)
+{
+	return follow(db, primary, SQL_UNITS_SEMI_SYNC_SLAVE_ON);
+}
+
+err_t role_caught_up(db_t *db)
+{
+	return RUN(db, SQL_UNITS_SEMI_SYNC_SLAVE_KEPT);
+}
+
 err_t role_acknowledge_prepare(db_t *db)
 {
 	return RUN(db, SQL_UNITS_SEMI_SYNC_KILL_WAIT, SQL_UNITS_RECEIVE_STOP,
-		SQL_UNITS_SEMI_SYNC_SLAVE_ON);
+		SQL_UNITS_SEMI_SYNC_SLAVE_ON, SQL_UNITS_SEMI_SYNC_SLAVE_KEPT);
 }
 
 err_t role_acknowledge_go(db_t *db)

@@ -13,8 +13,8 @@ enum { ROLE_POSITION_BYTES = 256 };
 typedef struct {
 	bool read_only, semi_sync_master;
 	int64_t semi_sync_clients;
-	/* Set once it has caught up after its last start: until then it may have lost, with its relay
-	 * log, what it had acknowledged before. */
+	/* And has caught up after its last start: until then it may have lost, with its relay log,
+	 * what it had acknowledged before. */
 	bool acknowledges;
 	char binlog_pos[ROLE_POSITION_BYTES], slave_pos[ROLE_POSITION_BYTES]; /* see gtid.h */
 	/* Of a replica; all zero when it follows nobody. */
@@ -41,6 +41,11 @@ err_t role_unlock(db_t *db) MUST_CHECK;
 err_t role_stop_receiving(db_t *db) MUST_CHECK;
 /* Makes it a replica of `primary`; what it had received and not applied is thrown away. */
 err_t role_follow(db_t *db, const topology_member *primary, bool acknowledge) MUST_CHECK;
+/* Of a counted member that was just started: it acknowledges from its first event on, for a commit that
+ * it had received without would wait for ever, and all behind it; but it does not count as having kept
+ * what it had acknowledged before (role_view: acknowledges) until it says so. */
+err_t role_follow_anew(db_t *db, const topology_member *primary) MUST_CHECK;
+err_t role_caught_up(db_t *db) MUST_CHECK;
 /* From a running replica to one that acknowledges, in two parts: between them it receives nothing, and
  * the record is changed, so that it never acknowledges unrecorded. */
 err_t role_acknowledge_prepare(db_t *db) MUST_CHECK;

@@ -3,7 +3,7 @@
 -- name: units_member_state
 SELECT @@GLOBAL.read_only, @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos, @@GLOBAL.rpl_semi_sync_master_enabled,
 (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'RPL_SEMI_SYNC_MASTER_CLIENTS'),
-@@GLOBAL.rpl_semi_sync_slave_enabled;
+@@GLOBAL.rpl_semi_sync_slave_enabled AND @@GLOBAL.rpl_semi_sync_slave_trace_level = 33;
 
 -- name: units_slave_status
 SHOW SLAVE STATUS;
@@ -23,6 +23,10 @@ SET GLOBAL rpl_semi_sync_master_enabled = OFF;
 
 -- name: units_semi_sync_slave_on
 SET GLOBAL rpl_semi_sync_slave_enabled = ON;
+
+-- A server forgets this when it is started (32): whether it still has all that it ever acknowledged.
+-- name: units_semi_sync_slave_kept
+SET GLOBAL rpl_semi_sync_slave_trace_level = 33;
 
 -- name: units_semi_sync_slave_off
 SET GLOBAL rpl_semi_sync_slave_enabled = OFF;
