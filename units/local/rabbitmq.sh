@@ -18,7 +18,8 @@ export RABBITMQ_NODE_IP_ADDRESS=$3 RABBITMQ_NODE_PORT=$4 RABBITMQ_DIST_PORT=$5
 export RABBITMQ_CONFIG_FILE=$S/etc/rabbitmq.conf
 export RABBITMQ_LOG_BASE=$S/run/rabbitmq$2
 export RABBITMQ_LOGS=-
-export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false +S 2:2 +A 4'
+# What a full queue has refused waits in the queue before it, and is offered again after this (3 minutes by default).
+export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false +S 2:2 +A 4 -rabbit dead_letter_worker_publisher_confirm_timeout 15000'
 # Makes the wrapper exec Erlang, so that runit supervises the server itself.
 export RUNNING_UNDER_SYSTEMD=true
 exec "$PROGRAMS/rabbitmq-server"
