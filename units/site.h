@@ -1,6 +1,5 @@
-/* site: commands at a site, here or through ssh, by the topology's prefixes: `run` followed by "start
- * CELL", "live CELL EPOCH PRIMARY" or "nginx"; `fence` followed by "CELL". What each does is said in
- * units/local/site.sh, which is the one of a local stack. Several may run at once. */
+/* site: commands at a site, here or through ssh, by the topology's prefixes: `run` followed by a
+ * verb, `fence` followed by "CELL". The verbs, and what each does, are said in units/local/site.sh, which is the one of a local stack. Several may run at once. */
 #ifndef HB_UNITS_SITE_H
 #define HB_UNITS_SITE_H
 
