@@ -113,21 +113,60 @@ test_server() {
 
 junit_number() { sed -nE "s/.*<testsuite [^>]*\\b$2=\"([0-9]+)\".*/\\1/p" "$1" | head -n 1; }
 
+# lane_next QUEUE: takes the first line away and prints it; fails when there is none.
+lane_next() (
+	flock 9
+	[ -s "$1" ] || exit 1
+	head -n 1 "$1"
+	sed -i 1d "$1"
+) 9>"$1.lock"
+
+# integration_lane NAME: runs files of the queue on the stack NAME until none is left.
+integration_lane() {
+	local file name
+	while file=$(lane_next "$TEST_LOGS/integration.queue"); do
+		name=$(basename "$file" .py)
+		HB_NAME=$1 HB_TEST_STACK=$ROOT/.hb/$1 HB_TEST_BUILD=$BUILD /usr/bin/python3 -m pytest -q -p no:cacheprovider \
+			--junitxml="$TEST_LOGS/integration/$name.xml" "$file" >"$TEST_LOGS/integration/$name.log" 2>&1 || true
+	done
+}
+
+second_dev() { TEST_NAME=$TEST_NAME-2 TEST_BASE=$((TEST_BASE + 200)) test_dev "$@"; }
+
+# Without its stack the first lane runs all of them.
+second_lane() {
+	second_dev down --wipe || true
+	if second_dev up; then integration_lane "$TEST_NAME-2"; fi
+	second_dev down || true
+}
+
+# Files that take longest, first, so that both lanes end at about the same time.
+INTEGRATION_FIRST='ageing cells failover claim_faults races rain'
+
+# Two lanes, each with a stack of its own, for most tests wait for something. A file that gave no result is a failure.
 test_integration() {
-	local log=$TEST_LOGS/integration.log xml=$TEST_LOGS/integration.xml total failures errors skipped
+	local log=$TEST_LOGS/integration.log folder=$TEST_LOGS/integration name xml total=0 failures=0 skipped=0
 	test_stack || { no_stack integration && return; }
-	rm -f "$xml"
-	HB_TEST_STACK=$ROOT/.hb/$TEST_NAME HB_TEST_BUILD=$BUILD /usr/bin/python3 -m pytest -q -p no:cacheprovider \
-		--junitxml="$xml" "$ROOT/tests/integration" >"$log" 2>&1 || true
-	total=$(junit_number "$xml" tests 2>/dev/null) || total=
-	if [ -z "$total" ]; then
-		cannot integration "pytest gave no result"
-		return
-	fi
-	failures=$(junit_number "$xml" failures) errors=$(junit_number "$xml" errors) skipped=$(junit_number "$xml" skipped)
-	grep -E '^(FAILED|ERROR) ' "$log" || true
-	count integration $((total - failures - errors - skipped)) $((failures + errors)) "$skipped"
-	if [ "$total" = 0 ]; then cannot integration "there were no tests"; fi
+	rm -rf "$folder"
+	mkdir -p "$folder"
+	{
+		for name in $INTEGRATION_FIRST; do echo "$ROOT/tests/integration/test_$name.py"; done
+		printf '%s\n' "$ROOT"/tests/integration/test_*.py
+	} | awk '!seen[$0]++' >"$TEST_LOGS/integration.queue"
+	integration_lane "$TEST_NAME" &
+	second_lane >"$log" 2>&1 &
+	wait
+	for name in "$ROOT"/tests/integration/test_*.py; do
+		name=$(basename "$name" .py) xml=$folder/$name.xml
+		if [ -z "$(junit_number "$xml" tests 2>/dev/null)" ]; then
+			cannot integration "$name gave no result" "$folder/$name.log"
+			continue
+		fi
+		grep -E '^(FAILED|ERROR) ' "$folder/$name.log" || true
+		total=$((total + $(junit_number "$xml" tests))) skipped=$((skipped + $(junit_number "$xml" skipped)))
+		failures=$((failures + $(junit_number "$xml" failures) + $(junit_number "$xml" errors)))
+	done
+	count integration $((total - failures - skipped)) "$failures" "$skipped"
 }
 
 # Node's own runner with TAP, one file at a time, and Debian's Chromium.
