@@ -45,15 +45,19 @@ bench_recon() {
 	return $status
 }
 
-# bench_finance [--rounds N] [--quick] [--json] [--keep]: finance that hangs, and that is away.
+# bench_finance FILE OPTION…: with workers that ask finance over HTTP.
 bench_finance() {
 	local BENCH_CONFIG=$BENCH_TABLES/finance.cfg.in
-	bench_python bench_finance.py "$@"
+	bench_python "$@"
 }
 
 bench_run() {
 	if [ "${1:-}" = finance ]; then
-		bench_finance "${@:2}"
+		bench_finance bench_finance.py "${@:2}"
+		return
+	fi
+	if [ "${1:-}" = degraded ]; then
+		bench_finance bench_degraded.py "${@:2}"
 		return
 	fi
 	if [ "${1:-}" = recon ]; then
