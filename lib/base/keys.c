@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +29,15 @@ struct keys_ring {
 
 err_t keys_init(void)
 {
+	struct rlimit core;
+
+	if (getrlimit(RLIMIT_CORE, &core))
+		return ERR_INTERNAL;
+	/* 1 rather than 0: that keeps the kernel from handing a core to a program of core_pattern, too. */
+	core.rlim_max = core.rlim_max > 1 ? 1 : core.rlim_max;
+	core.rlim_cur = core.rlim_max;
+	if (setrlimit(RLIMIT_CORE, &core))
+		return ERR_INTERNAL;
 	return sodium_init() < 0 ? ERR_INTERNAL : ERR_OK;
 }
 

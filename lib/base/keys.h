@@ -22,7 +22,8 @@ enum {
 
 typedef struct keys_ring keys_ring_t;
 
-/* Once per process, before anything else here. */
+/* Once per process, before anything else here. From then on the process, and what it starts, leaves no
+ * core file: keys would be in it, and passwords. */
 err_t keys_init(void) MUST_CHECK;
 /* ERR_CONFIG_INVALID (logged with file and line) for a missing, too open or malformed file. */
 err_t keys_load(const char *path, keys_ring_t **out) MUST_CHECK;

@@ -143,7 +143,8 @@ make_data() {
 	done
 	[ ${#new[@]} -gt 0 ] || return 0
 	rm -rf "$template"
-	mariadb-install-db --no-defaults --user="$(id -un)" --datadir="$template" --skip-test-db --skip-name-resolve \
+	# Not /tmp, as in mariadb.cnf.in: a neighbour that starts meanwhile would remove what is in it.
+	TMPDIR=$STACK/run mariadb-install-db --no-defaults --user="$(id -un)" --datadir="$template" --skip-test-db --skip-name-resolve \
 		--auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" --innodb-log-file-size=64M \
 		--extra-file="$STACK/etc/users.sql" >"$STACK/log/mariadb-install-db" 2>&1 ||
 		die "mariadb-install-db failed: $STACK/log/mariadb-install-db"
