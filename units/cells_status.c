@@ -8,6 +8,7 @@
 #include "base/clk.h"
 #include "base/jw.h"
 #include "domain/program.h"
+#include "domain/queue.h"
 #include "domain/recon_live.h"
 #include "store/mq.h"
 #include <stdio.h>
@@ -40,10 +41,6 @@ typedef struct {
 	bool ready; /* the primary takes writes, and what the record promises is so */
 	figure outbox, queued, stuck, imbalance_fen, worst_tx, worst_ms;
 } cell_view;
-
-/* Of workers/queue.h, but for those that only wait for their time. */
-static const char *const queues[] = {"transfer", "inbox", "credit", "credited", "refund",
-	"withdraw", "callback", "check", "subsidy", "issue", "parked"};
 
 static void look_at_member(const topology_member *m, member_view *v)
 {
@@ -153,14 +150,15 @@ static void look_at_queues(cell_view *v)
 {
 	mq_t *mq = NULL;
 
-	for (size_t i = 0; i < sizeof queues / sizeof *queues; i++) {
-		char name[32];
+	/* Without those that only wait for their time. */
+	for (queue_id q = 0; q < QUEUE_WAIT1; q++) {
+		char name[QUEUE_NAME_BYTES];
 		uint64_t ready = 0, consumers;
 		err_t e;
 
 		if (!mq && !mq_start(&mq))
 			return;
-		snprintf(name, sizeof name, "%s.%s", v->cell->name, queues[i]);
+		queue_name(q, v->cell->name, name);
 		e = mq_depth(mq, name, &ready, &consumers);
 		if (e == ERR_OK)
 			v->queued.v += (int64_t)ready;

@@ -1,6 +1,8 @@
 /* hbctl: the operators' tool. What it can do are the rows of one table; a verb is one function of a
  * file here. Configuration, topology and the control store are loaded by whoever first needs them,
  * so that verbs that need nothing (help, states, fairness) work anywhere. */
+#include "config.h"
+
 #include "units/verb.h"
 
 #include "base/keys.h"
@@ -55,7 +57,8 @@ static const struct {
 		"nginx's configuration from topology, routes and control records (--offline: "
 		"without)"},
 	{"nginx", "reload", nginx_verb, "[--site SITE] [--user NAME]",
-		"render etc/nginx-SITE.conf, have nginx check it, and reload the one that runs; of every site, unless one is named"},
+		"render etc/nginx-SITE.conf, have nginx check it, and reload the one that runs; of "
+		"every site, unless one is named"},
 	{"config", "check", config_verb, "", "read the configuration and the topology"},
 	{"config", "show", config_verb, "", "every option with the value in force"},
 	{"metrics", "markdown", metrics_verb, "", "the table of docs/metrics.md"},
@@ -78,6 +81,9 @@ static const struct {
 	{"flags", "check", flags_verb, "[FILE]", "whether a flags.cfg is right, or each site's"},
 	{"flags", "here", flags_verb, "SITE show | SITE put NAME [GROUP]",
 		"what the others call at each site; GROUP in base64url"},
+	{"doctor", "", doctor_verb, "[--stopped]",
+		"look whether this installation is right, and say what is to be done: exit 1 when "
+		"something is; --stopped: before its servers are started"},
 	{"audit", "tail", audit_verb, "[LINES]", "who changed what, and why"},
 	{"audit", "verify", audit_verb, "",
 		"whether any line was changed or taken out; exit 10 when one was"},
@@ -137,6 +143,11 @@ const conf_t *verb_conf(void)
 		exit(VERB_FAILED);
 	}
 	return self.conf;
+}
+
+const char *verb_config(void)
+{
+	return self.config;
 }
 
 const topology_t *verb_topology(void)
@@ -356,6 +367,10 @@ int main(int argc, char **argv)
 	if (argc > 1 && (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") ||
 				!strcmp(argv[1], "-h"))) {
 		help(stdout);
+		return VERB_DONE;
+	}
+	if (argc == 2 && !strcmp(argv[1], "--version")) {
+		puts("hbctl " PACKAGE_VERSION);
 		return VERB_DONE;
 	}
 	logger_init("hbctl", "", 0, LOGGER_WARN);

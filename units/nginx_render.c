@@ -3,7 +3,7 @@
  *
  * Connections hold no thread of a program (lib/http/server.c), so how many nginx keeps to each is a
  * matter of memory and files only: http.keepalive. */
-#include "units/verb.h"
+#include "units/nginx.h"
 
 #include "base/arena.h"
 #include "base/jw.h"
@@ -76,8 +76,8 @@ static void end_upstream(const rendering *r)
 		(long long)conf_i(verb_conf(), CONF_HTTP_KEEPALIVE));
 }
 
-static void put_upstream(const rendering *r, const topology_member *m, const char *cell, const char *kind,
-	const char *balance, const uint16_t *port, unsigned count)
+static void put_upstream(const rendering *r, const topology_member *m, const char *cell,
+	const char *kind, const char *balance, const uint16_t *port, unsigned count)
 {
 	char name[32];
 
@@ -105,13 +105,13 @@ static void put_upstreams(const rendering *r)
 	/* Whose cell is not known before the body is read is served by any that lives. */
 	begin_upstream(r, "hb_any_core", NULL);
 	for (unsigned i = 0; i < r->topo->cell_count; i++)
-		put_servers(r, true, r->active[i], r->active[i]->core_port,
-			r->active[i]->core_count);
+		put_servers(
+			r, true, r->active[i], r->active[i]->core_port, r->active[i]->core_count);
 	end_upstream(r);
 	begin_upstream(r, "hb_ops", NULL);
 	for (unsigned i = 0; i < r->topo->cell_count; i++)
-		put_servers(r, true, r->active[i], r->active[i]->query_port,
-			r->active[i]->query_count);
+		put_servers(
+			r, true, r->active[i], r->active[i]->query_port, r->active[i]->query_count);
 	fputs("\t}\n", r->to);
 }
 
@@ -478,19 +478,26 @@ static err_t find_active(rendering *r, bool offline)
 	return ERR_OK;
 }
 
-static err_t render(const topology_nginx *self, const char *out, const char *user, bool offline)
+err_t nginx_text(const topology_nginx *self, const char *user, bool offline, char **text, size_t *n)
 {
 	rendering r = {.topo = verb_topology(), .self = self, .user = user};
-	char *text = NULL;
-	size_t n = 0;
 	err_t e = find_active(&r, offline);
 
 	if (e != ERR_OK)
 		return e;
-	r.to = open_memstream(&text, &n);
+	r.to = open_memstream(text, n);
 	BUG_ON(!r.to);
 	e = fill_template(&r);
 	BUG_ON(fclose(r.to) != 0);
+	return e;
+}
+
+static err_t render(const topology_nginx *self, const char *out, const char *user, bool offline)
+{
+	char *text = NULL;
+	size_t n = 0;
+	err_t e = nginx_text(self, user, offline, &text, &n);
+
 	if (e == ERR_OK && out)
 		e = verb_write_file(out, text, n);
 	else if (e == ERR_OK)
@@ -500,7 +507,7 @@ static err_t render(const topology_nginx *self, const char *out, const char *use
 }
 
 /* nginx takes relative paths as its own. */
-static bool nginx_accepts(const char *path)
+bool nginx_accepts(const char *path)
 {
 	char *whole = realpath(path, NULL);
 	char *const argv[] = {"nginx", "-t", "-q", "-e", "stderr", "-c", whole, NULL};
@@ -526,24 +533,25 @@ static bool first_line(const char *path, char *out, int room)
 }
 
 /* A pid file outlives its process, so the process must be an nginx as well. */
-static bool reload_running(const topology_nginx *self)
+long nginx_running(const topology_nginx *self)
 {
 	char path[512], line[32];
 	long pid;
 
 	snprintf(path, sizeof(path), "%s/run/nginx-%s.pid", verb_state(), self->site);
 	if (!first_line(path, line, sizeof(line)))
-		return false;
+		return 0;
 	pid = strtol(line, NULL, 10);
 	snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
-	return pid > 1 && first_line(path, line, sizeof(line)) && !strncmp(line, "nginx", 5) &&
-	       kill((pid_t)pid, SIGHUP) == 0;
+	return pid > 1 && first_line(path, line, sizeof(line)) && !strncmp(line, "nginx", 5) ? pid
+											     : 0;
 }
 
 /* What nginx refuses never replaces the file that runs. */
 static int reload(const topology_nginx *self, const char *user)
 {
 	char out[512], beside[520];
+	pid_t pid;
 	err_t e;
 
 	snprintf(out, sizeof(out), "%s/etc/nginx-%s.conf", verb_state(), self->site);
@@ -559,7 +567,8 @@ static int reload(const topology_nginx *self, const char *user)
 		fprintf(stderr, "hbctl: cannot rename to %s: %s\n", out, strerror(errno));
 		return VERB_FAILED;
 	}
-	if (!reload_running(self)) {
+	pid = (pid_t)nginx_running(self);
+	if (!pid || kill(pid, SIGHUP) != 0) {
 		fprintf(stderr, "hbctl: %s is written, but no nginx runs from it\n", out);
 		return VERB_PARTLY;
 	}

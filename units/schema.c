@@ -2,7 +2,7 @@
  * replication. DDL commits by itself, so a migration that was broken off cannot be told from a
  * finished one by looking at tables: it is marked when it begins and when it has ended, and one
  * that began without ending stops everything until a person has looked. */
-#include "units/verb.h"
+#include "units/schema.h"
 
 #include "base/clk.h"
 #include <glob.h>
@@ -148,19 +148,43 @@ static err_t open_target(const topology_cell *cell, target *t)
 	return e;
 }
 
-static int apply(const topology_cell *cell)
+static int find_files(glob_t *files)
 {
 	char pattern[512];
+
+	snprintf(pattern, sizeof(pattern), "%s/sql/migrations/[0-9]*.sql", verb_share());
+	if (glob(pattern, 0, NULL, files) == 0)
+		return VERB_DONE;
+	fprintf(stderr, "hbctl: no migrations: %s\n", pattern);
+	return VERB_FAILED;
+}
+
+err_t schema_pending(db_t *db, void (*found)(void *ctx, const char *name, bool begun), void *ctx)
+{
+	glob_t files = {0};
+	err_t e = find_files(&files) == VERB_DONE ? ERR_OK : ERR_CONFIG_INVALID;
+
+	for (size_t i = 0; e == ERR_OK && i < files.gl_pathc; i++) {
+		const char *name = basename(files.gl_pathv[i]);
+		int state = 0;
+
+		e = migration_state(db, strtoull(name, NULL, 10), &state);
+		if (e == ERR_OK && state < 2)
+			found(ctx, name, state == 1);
+	}
+	globfree(&files);
+	return e;
+}
+
+static int apply(const topology_cell *cell)
+{
 	glob_t files = {0};
 	target t;
 	err_t e = open_target(cell, &t);
 	int status = e == ERR_OK ? VERB_DONE : verb_fail(e, "cell %s", cell->name);
 
-	snprintf(pattern, sizeof(pattern), "%s/sql/migrations/[0-9]*.sql", verb_share());
-	if (status == VERB_DONE && glob(pattern, 0, NULL, &files) != 0) {
-		fprintf(stderr, "hbctl: no migrations: %s\n", pattern);
-		status = VERB_FAILED;
-	}
+	if (status == VERB_DONE)
+		status = find_files(&files);
 	for (size_t i = 0; status == VERB_DONE && i < files.gl_pathc; i++)
 		status = apply_file(&t, files.gl_pathv[i]);
 	if (status == VERB_DONE)

@@ -42,10 +42,12 @@ int member_verb(int argc, char **argv);
 int nginx_verb(int argc, char **argv);
 int subsidies_verb(int argc, char **argv);
 int reconcile_verb(int argc, char **argv);
+int doctor_verb(int argc, char **argv);
 
 /* Loaded on first use from --config (else $HB_CONFIG, else /etc/hongbao/hongbao.cfg); a missing or
  * bad file ends hbctl with its reason and VERB_FAILED. */
 const conf_t *verb_conf(void);
+const char *verb_config(void); /* its path */
 const topology_t *verb_topology(void);
 control_t *verb_control(void);
 /* A cell of the topology by name; an unknown one ends hbctl with VERB_USAGE. */

@@ -3,9 +3,9 @@
 #ifndef HB_WORKERS_EXPAND_H
 #define HB_WORKERS_EXPAND_H
 
+#include "domain/queue.h"
 #include "domain/topology.h"
 #include "store/mq.h"
-#include "workers/queue.h"
 
 enum { EXPAND_INBOX_EVENTS = 64 }; /* of one message to an inbox */
 

@@ -1,6 +1,6 @@
 bin_PROGRAMS += hb-worker
 HB_WORKER_PARTS = workers/alert_text.c workers/alert_text.h workers/role.c workers/role.h workers/consume.c workers/consume.h workers/expand.c workers/expand.h workers/outage.c workers/outage.h \
-	workers/queue.c workers/queue.h workers/rate.c workers/rate.h
+	workers/rate.c workers/rate.h
 hb_worker_SOURCES = workers/hb_worker.c $(HB_WORKER_PARTS) workers/relay.c workers/transfer.c workers/credit.c workers/refund.c \
 	workers/callback.c workers/check.c workers/inbox.c workers/sweep.c workers/heartbeat.c
 hb_worker_SOURCES += workers/reconcile.c

@@ -7,7 +7,7 @@
 #include "domain/numbers.h"
 #include "domain/orders.h"
 #include "domain/program.h"
-#include "workers/queue.h"
+#include "domain/queue.h"
 
 typedef struct worker worker_t;
 

@@ -9,7 +9,7 @@
 #include "store/db.h"
 #include "store/finance.h"
 
-enum { CHECK_DELAYS = 4 }; /* <cell>.wait1 … wait4; how long each is stands in workers/queue.h */
+enum { CHECK_DELAYS = 4 }; /* <cell>.wait1 … wait4; how long each is stands in domain/queue.h */
 
 /* Inside the caller's transaction, for an order that has been asked about `tries` times in its
  * present state: one OUTBOX_CHECK event, with the next longer delay for each try. */

@@ -63,7 +63,7 @@ struct mq {
 	amqp_connection_state_t conn;
 	bool dead, confirming, blocked;
 	int64_t unheard_ms; /* since when something published is without any answer; 0: it is not */
-	uint64_t sequence; /* of the last published message */
+	uint64_t sequence;  /* of the last published message */
 	struct batch *batch;
 	/* The message that is arriving: its method frame has come, header and body are to follow.
 	 */
@@ -643,4 +643,19 @@ err_t mq_depth(mq_t *m, const char *queue, uint64_t *ready, uint64_t *consumers)
 		*consumers = ok->consumer_count;
 	}
 	return code == AMQP_NOT_FOUND ? ERR_NOT_FOUND : e;
+}
+
+void mq_server_version(mq_t *m, char *out, size_t bytes)
+{
+	const amqp_table_t *says = amqp_get_server_properties(m->conn);
+
+	*out = '\0';
+	for (int i = 0; says && i < says->num_entries; i++) {
+		const amqp_table_entry_t *e = &says->entries[i];
+
+		if (e->value.kind == AMQP_FIELD_KIND_UTF8 && e->key.len == strlen("version") &&
+			!memcmp(e->key.bytes, "version", e->key.len))
+			snprintf(out, bytes, "%.*s", (int)e->value.value.bytes.len,
+				(const char *)e->value.value.bytes.bytes);
+	}
 }

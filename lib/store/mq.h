@@ -27,6 +27,8 @@ typedef struct mq mq_t;
 err_t mq_open(const mq_target *t, mq_t **out) MUST_CHECK;
 void mq_close(mq_t **m);
 bool mq_alive(const mq_t *m);
+/* The broker's, e.g. "3.10.8"; "" when it has said none. */
+void mq_server_version(mq_t *m, char *out, size_t bytes);
 
 /* Idempotent. `queue` is "<cell>.<kind>", e.g. "A.transfer"; "<cell>.parked" has neither a delivery
  * limit nor a dead-letter target. ERR_CONFIG_INVALID when the queue exists with other arguments

@@ -100,3 +100,13 @@ UPDATE cell_epoch SET epoch = ? WHERE one = 1 AND epoch < ?;
 -- Up to a bound, beyond which the figure would cost too much.
 -- name: units_outbox_rows
 SELECT COUNT(*) FROM (SELECT 1 FROM outbox LIMIT 100000) some;
+
+-- For hbctl doctor. All of them: which matter stands in units/doctor_servers.c.
+-- name: units_settings
+SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES LIMIT 5000;
+
+-- name: units_clock
+SELECT CAST(UNIX_TIMESTAMP(CURRENT_TIMESTAMP(6)) * 1000 AS SIGNED);
+
+-- name: units_server_version
+SELECT VERSION();

@@ -7,7 +7,7 @@ from test_callbacks import Finance, events, state
 from test_finance_faults import faults  # noqa: F401 the fixture
 from test_reconcile import c2c, claimed, today  # noqa: F401 the fixture
 
-DELIVERIES = 100  # QUEUE_DELIVERIES of workers/queue.h
+DELIVERIES = 100  # QUEUE_DELIVERIES of lib/domain/queue.h
 
 
 def test_a_message_that_rabbitmq_gave_up_is_parked_told_once_and_works_when_it_is_put_back(stack, bot):  # noqa: F811

@@ -131,6 +131,7 @@ make_config() {
 		S='$STACK' R='$ROOT' USER='$(id -un)'
 		export S R USER PATH='$PATH' LC_ALL=C.UTF-8
 		export HB_CONFIG="\$S/etc/hongbao.cfg" HB_STATE="\$S" HB_SHARE="\$R" HB_NGINX_USER=$nginx_user
+		export HB_RABBITMQCTL="\${HB_RABBITMQCTL:-'$LOCAL/rabbitmq.sh' ctl rabbitmqctl}"
 		export HB_BASE=$BASE ERL_EPMD_PORT=$(port epmd) RABBITMQ_NODENAME=hb$BASE$(nodes | head -n 1)@localhost
 	ENV
 }

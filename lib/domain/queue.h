@@ -1,8 +1,8 @@
 /* queue: the queues of a cell, one row each, and which events go to which of them. Everybody who
  * declares a queue goes by these rows, because RabbitMQ refuses a second declaration that differs.
  */
-#ifndef HB_WORKERS_QUEUE_H
-#define HB_WORKERS_QUEUE_H
+#ifndef HB_DOMAIN_QUEUE_H
+#define HB_DOMAIN_QUEUE_H
 
 #include "base/conf.h"
 #include "domain/outbox.h"

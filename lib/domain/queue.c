@@ -1,7 +1,7 @@
 /* The delivery limit only counts consumers that died or lost their connection, since a message that
- * fails is held and not given back (consume.c); so it is high: it stops a message that kills its
+ * fails is held and not given back (workers/consume.c); so it is high: it stops a message that kills its
  * consumer every time, and no outage reaches it. */
-#include "workers/queue.h"
+#include "domain/queue.h"
 
 #include <stdio.h>
 #include <string.h>
