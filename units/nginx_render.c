@@ -264,6 +264,20 @@ static const char *upstream_of(const routes_row *row)
 	return row->slot == ROUTES_CLAIM && conf_b(verb_conf(), CONF_CLAIM_HASH) ? "claim" : "core";
 }
 
+/* How long one program may take, and whether another is asked then. A claim that comes twice is one
+ * claim (its packet and user are a key), so one that a program has taken and does not answer goes to the
+ * next: a program that hangs makes claims late, and refuses none. A program that lives answers a claim
+ * sooner, if only that it does not know. */
+static const char *patience(const routes_row *row)
+{
+	if (row->slot == ROUTES_ANY) /* a cell that is away may be as many as half of them */
+		return "\t\t\tfastcgi_next_upstream_tries 0;\n\t\t\tfastcgi_read_timeout 10s;\n";
+	if (row->slot == ROUTES_CLAIM)
+		return "\t\t\tfastcgi_next_upstream error timeout non_idempotent;\n"
+		       "\t\t\tfastcgi_next_upstream_timeout 8s;\n\t\t\tfastcgi_read_timeout 7s;\n";
+	return "";
+}
+
 static void put_rows(const rendering *r, bool internal)
 {
 	bool demo = conf_b(verb_conf(), CONF_DEMO_LOGIN);
@@ -279,12 +293,8 @@ static void put_rows(const rendering *r, bool internal)
 		fprintf(r->to,
 			"\t\t\tset $hb_slot %s;\n\t\t\tinclude %s/nginx/params.conf;\n"
 			"%s\t\t\tfastcgi_pass hb_%s_%s;\n\t\t}\n",
-			slot_of(row), verb_share(),
-			/* A cell that is away may be as many as half of them. */
-			any ? "\t\t\tfastcgi_next_upstream_tries 0;\n"
-			      "\t\t\tfastcgi_read_timeout 10s;\n"
-			    : "",
-			any ? "any" : "${hb_cell}", upstream_of(row));
+			slot_of(row), verb_share(), patience(row), any ? "any" : "${hb_cell}",
+			upstream_of(row));
 	}
 }
 static void put_locations(const rendering *r)

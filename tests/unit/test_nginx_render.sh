@@ -49,6 +49,11 @@ connections_suffice() {
 		END { exit !(need > 0 && have >= need) }' "$dir/nginx.conf"
 }
 
+# In one location, that of claims.
+only_claims_are_repeated() {
+	awk '/^\t\tlocation/ { at = $0 } /non_idempotent/ { n++; if (at !~ /claim\$/) bad = 1 } END { exit bad || n != 1 }' "$dir/nginx.conf"
+}
+
 refused() {
 	local status=0
 	"$@" || status=$?
@@ -98,6 +103,8 @@ render --offline
 check "a cell's programs are always tried, and have so much under way" has '^\s+server 127.0.0.1:42023 max_conns=64 max_fails=0;'
 check "of an upstream of all cells a program that hangs takes less" has '^\s+server 127.0.0.1:42023 max_conns=8 max_fails=1 fail_timeout=10s;'
 check "there are connections for all that" connections_suffice
+check "a claim that a program does not answer goes to the next" has '^\s+fastcgi_next_upstream error timeout non_idempotent;'
+check "nothing else that was sent is sent again" only_claims_are_repeated
 render --offline --site west
 check "the other nginx has its own ports and files" has 'listen 127.0.0.1:42005 '
 check "and no other's" has_not 'nginx-east|:4200[0124]\b'
