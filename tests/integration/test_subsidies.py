@@ -1,6 +1,7 @@
 """Subsidies through the front door: recorded by message, spent by token before that, listed from both, expired and settled."""
 import hashlib
 import json
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -283,3 +284,24 @@ def test_a_cell_that_is_down_fails_its_numbers_and_users_only(stack, campaign):
     for n, uid in [(n, 21111) for n in in_b[:3]] + [(tracked, 21611)]:
         stack.wait(lambda n=n, uid=uid: b2c.partner(stack, order(n, uid, campaign=campaign.name)).status in (200, 201), 'the repeat finishes it')
     assert len([r for r in b2c.rows(stack, 21611) if r[1] == tracked.encode()]) == 1
+
+
+def test_messages_for_a_cell_that_hangs_hold_no_others(stack, campaign):
+    numbers = [f'hangs-{campaign.number}-{i}' for i in range(40)]
+    in_b, in_a = ([n for n in numbers if slot_cell(stack, n) == cell][:5] for cell in 'BA')
+    message = {'i': 'demo', 'u': 21121, 'a': 300, 'c': campaign.name, 'x': b2c.now_ms() + b2c.DAY_MS}
+
+    def there(some):
+        return {r[1] for r in b2c.rows(stack, 21121)} >= {n.encode() for n in some}
+
+    cores = [f'B-core-{i}' for i in (1, 2)]
+    for core in cores:
+        stack.kill(core, signal.SIGSTOP)
+    try:
+        b2c.publish(stack, [{**message, 'o': n} for n in in_b + in_a], 9)
+        stack.wait(lambda: there(in_a), 'those that need A alone are done', 15)
+        assert not there(in_b[:1])
+    finally:
+        for core in cores:
+            stack.kill(core, signal.SIGCONT)
+    stack.wait(lambda: there(in_b), 'the others come again', 40)
