@@ -224,6 +224,8 @@ static const char *server_of(const member_view *m)
 {
 	if (!m->db)
 		return "unreachable";
+	if (m->says.stands_by)
+		return "stands by";
 	return m->says.read_only ? "read-only" : "writable";
 }
 
@@ -391,7 +393,8 @@ int status_verb(int argc, char **argv)
 	if (!again)
 		return once(ready);
 	for (;;) {
-		printf("\033[H\033[2J");
+		if (!verb_json()) /* else a line each time */
+			printf("\033[H\033[2J");
 		(void)once(false);
 		fflush(stdout);
 		clk_sleep_ms(AGAIN_MS);

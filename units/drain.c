@@ -88,7 +88,7 @@ int drain_member(move_t *m, move_member *mm, bool dead)
 		return VERB_REFUSED;
 	}
 	if (!another_has(m, mm, goal)) {
-		if (mm->db && role_acknowledge_go(mm->db) != ERR_OK)
+		if (mm->db && role_receive_again(mm->db) != ERR_OK)
 			fprintf(stderr, "hbctl: %s does not receive now\n", mm->at->site);
 		fprintf(stderr,
 			"hbctl: no other replica of cell %s has all that %s may have "

@@ -74,8 +74,9 @@ static void judge(failover *f, unsigned i)
 	f->can[i] = (choose_member){.known = f->other[i]->db != NULL, .received = v->received};
 	if (!f->other[i]->db)
 		return;
-	f->can[i].known = v->follows;
-	f->can[i].kept = v->acknowledges;
+	f->can[i].known = v->follows || v->stands_by;
+	f->can[i].kept =
+		v->acknowledges || v->stands_by; /* nothing to lose: it never acknowledged */
 	f->can[i].applies = v->applying || gtid_covers(v->slave_pos, v->received);
 	if (!gtid_covers(v->received, v->slave_pos)) /* it has not run since its start */
 		f->can[i].received = v->slave_pos;
@@ -414,7 +415,7 @@ static int undo(failover *f)
 	look_at_others(f);
 	for (unsigned i = 0; i < f->n; i++)
 		if (f->other[i]->db && f->other[i]->view.acknowledges &&
-			role_acknowledge_go(f->other[i]->db) != ERR_OK)
+			role_receive_again(f->other[i]->db) != ERR_OK)
 			fprintf(stderr, "hbctl: %s does not receive yet\n", f->other[i]->at->site);
 	if (move_reach(f->old, MOVE_GREET_MS) == ERR_OK && f->old->view.semi_sync_master)
 		e = role_writable(f->old->db);

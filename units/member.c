@@ -274,7 +274,7 @@ static err_t follow_as_recorded(post *p, db_t *db, const topology_member **prima
 		else if (control_in_sync(&p->record, p->member->site))
 			e = role_follow_anew(db, *primary);
 		else
-			e = role_follow(db, *primary, false);
+			e = role_stand_by(db);
 	}
 	return e == ERR_OK ? role_unlock(db) : e;
 }
@@ -294,10 +294,11 @@ static err_t caught_up_as_recorded(post *p, db_t *db, bool *done)
 	return e == ERR_OK ? role_unlock(db) : e;
 }
 
-/* A member that the record does not count as in sync follows without acknowledging: it must be
- * readmitted first. While a failover is under way nobody follows anybody: a replica that came back to
- * the old primary now could acknowledge what the chosen one will never have. When the record has come
- * to name us as primary, hbctl does the rest: this server was chosen as it ran. */
+/* A member that the record does not count as in sync follows nobody: it must be readmitted first, for
+ * what it received without acknowledging might be waited for for ever (docs/decisions.md 51). While a
+ * failover is under way nobody follows anybody: a replica that came back to the old primary now could
+ * acknowledge what the chosen one will never have. When the record has come to name us as primary, hbctl
+ * does the rest: this server was chosen as it ran. */
 static err_t settle_replica(post *p, db_t *db)
 {
 	const topology_member *primary;

@@ -143,25 +143,23 @@ static err_t take_over(move_t *m)
 	return e;
 }
 
-/* One that the record does not count, and that follows nobody, is the old primary: it comes back by
- * readmit. One that follows the new primary but does not acknowledge is catching up after a start,
- * and its own settler lets it acknowledge. */
+/* One that the record does not count comes back by readmit. One that follows the new primary but does
+ * not count as having kept all is catching up after a start, and its own settler says when it has. */
 static err_t follow(move_t *m, move_member *mm, bool *changed)
 {
 	const topology_member *primary = move_primary(m)->at;
-	const bool counts = control_in_sync(&m->record, mm->at->site);
-	err_t e = move_reach_locked(mm, 0);
+	err_t e;
 
-	*changed = false;
+	*changed = control_in_sync(&m->record, mm->at->site);
+	if (!*changed)
+		return ERR_OK;
+	e = move_reach_locked(mm, 0);
 	if (e != ERR_OK)
 		return e;
-	if (counts || mm->view.follows) {
-		*changed = true;
-		if (!role_follows(&mm->view, primary))
-			e = role_follow(mm->db, primary, counts);
-		else if (counts && mm->view.acknowledges && !mm->view.receiving)
-			e = role_acknowledge_go(mm->db);
-	}
+	if (!role_follows(&mm->view, primary))
+		e = role_follow(mm->db, primary);
+	else if (mm->view.acknowledges && !mm->view.receiving)
+		e = role_receive_again(mm->db);
 	if (e == ERR_OK)
 		e = role_unlock(mm->db);
 	return e;

@@ -1,7 +1,9 @@
-/* hbctl cells readmit: a member that was given up, or was rebuilt, becomes one that is counted on. It is
- * killed and started again unless it follows already, so that it cuts off what nobody was told
- * (hbctl member run); it follows without acknowledging until it has caught up; and it acknowledges only
- * after the record counts it, for what only it acknowledged must be looked for there. */
+/* hbctl cells readmit: a member that was given up, or was rebuilt, becomes one that is counted on. Unless it
+ * follows already it is killed and started again, so that it cuts off what nobody was told, and stands by
+ * (hbctl member run). The record counts it before it receives anything: from then on it acknowledges, and
+ * what only it acknowledged must be looked for there. What it had received without acknowledging would be
+ * waited for for ever by a primary that has nobody else (docs/decisions.md 51). It has not caught up then,
+ * which does no harm: who takes over is who has received most (units/choose.h). */
 #include "units/readmit.h"
 
 #include "units/args.h"
@@ -21,6 +23,7 @@ enum {
 	CATCH_UP_MS = 600000,
 	SAY_MS = 2000,
 	LOOK_EVERY_MS = 50,
+	LOCK_MS = 2000,
 	DIVERGED = 1236, /* the primary has no such position */
 };
 
@@ -31,6 +34,11 @@ typedef struct {
 	const char *reason;
 	move_member *it;
 } readmit;
+
+static bool counted(const readmit *r)
+{
+	return control_in_sync(&r->m.record, r->it->at->site);
+}
 
 static bool follows_well(readmit *r)
 {
@@ -49,13 +57,22 @@ static bool site_does(const readmit *r, const char *prefix, const char *const *a
 	return site_end(&job, SITE_MS);
 }
 
+/* Its programs learn who is the primary. */
+static bool tell_site(const readmit *r)
+{
+	const topology_site *site = topology_site_named(verb_topology(), r->it->at->site);
+	site_job live;
+
+	site_begin_live(site, r->m.cell->name, &r->m.record, &live);
+	return site_end(&live, SITE_MS);
+}
+
 /* Dead for certain, then told the truth, then started. */
 static int start_anew(readmit *r)
 {
 	const topology_site *site = topology_site_named(verb_topology(), r->it->at->site);
 	const char *const fence[] = {r->m.cell->name, NULL};
 	const char *const start[] = {"start", r->m.cell->name, NULL};
-	site_job live;
 
 	move_leave(r->it);
 	if (!site_does(r, site->fence, fence)) {
@@ -63,8 +80,7 @@ static int start_anew(readmit *r)
 		return VERB_UNREACHABLE;
 	}
 	journal_step(r->m.journal, "fenced", "%s is dead", site->name);
-	site_begin_live(site, r->m.cell->name, &r->m.record, &live);
-	if (!site_end(&live, SITE_MS) || !site_does(r, site->run, start)) {
+	if (!tell_site(r) || !site_does(r, site->run, start)) {
 		fprintf(stderr, "hbctl: %s cannot be started\n", site->name);
 		return VERB_PARTLY;
 	}
@@ -89,25 +105,34 @@ static int refused(const readmit *r)
 	return VERB_PARTLY;
 }
 
+/* After its start: its settler has given it a role. One that is up and is given none must be rebuilt
+ * (units/member.c). */
+static int wait_settled(readmit *r)
+{
+	const int64_t end_ms = clk_mono_ms() + FOLLOW_MS;
+	int64_t up_since_ms = INT64_MAX;
+
+	for (;;) {
+		if (move_reach(r->it, MOVE_GREET_MS) != ERR_OK)
+			up_since_ms = INT64_MAX;
+		else if (counted(r) ? follows_well(r) : r->it->view.stands_by)
+			return VERB_DONE;
+		else if (up_since_ms == INT64_MAX)
+			up_since_ms = clk_mono_ms();
+		else if (!r->it->view.follows && clk_mono_ms() - up_since_ms > ALONE_MS)
+			return refused(r);
+		if (clk_mono_ms() > end_ms)
+			return r->it->db ? refused(r) : VERB_PARTLY;
+		clk_sleep_ms(LOOK_EVERY_MS);
+	}
+}
+
 static int wait_following(readmit *r)
 {
 	const int64_t end_ms = clk_mono_ms() + FOLLOW_MS;
-	int64_t alone_since_ms = INT64_MAX;
 
-	for (;;) {
-		bool up = follows_well(r);
-
-		/* Up, and told by nobody to follow: it must be rebuilt (units/member.c). */
-		if (!r->it->db || r->it->view.follows)
-			alone_since_ms = INT64_MAX;
-		else if (alone_since_ms == INT64_MAX)
-			alone_since_ms = clk_mono_ms();
-		else if (clk_mono_ms() - alone_since_ms > ALONE_MS)
-			return refused(r);
-
-		if (up && r->it->view.receiving)
-			break;
-		if ((up && r->it->view.receive_error == DIVERGED) || clk_mono_ms() > end_ms)
+	while (!follows_well(r) || !r->it->view.receiving) {
+		if ((r->it->db && r->it->view.receive_error == DIVERGED) || clk_mono_ms() > end_ms)
 			return r->it->db ? refused(r) : VERB_PARTLY;
 		clk_sleep_ms(LOOK_EVERY_MS);
 	}
@@ -151,42 +176,74 @@ static int catch_up(readmit *r)
 	return VERB_DONE;
 }
 
-/* An hbctl that was killed may have left it between the halves of count_it. */
-static err_t receive_again(readmit *r)
+/* What it has beyond the primary is no matter of time, and nothing that anybody was told. */
+static bool has_more(readmit *r)
 {
-	err_t e = ERR_OK;
+	move_member *p = move_primary(&r->m);
 
-	if (r->it->view.receiving)
-		return ERR_OK;
-	if (!control_in_sync(&r->m.record, r->it->at->site))
-		e = db_exec(r->it->db, SQL_UNITS_SEMI_SYNC_SLAVE_OFF, DB_NONE, NULL);
-	return e == ERR_OK ? role_acknowledge_go(r->it->db) : e;
+	return move_reach(p, MOVE_GREET_MS) == ERR_OK &&
+	       !gtid_covers(p->view.binlog_pos, r->it->view.slave_pos);
 }
 
-/* Between the two halves it receives nothing, so it cannot acknowledge unrecorded; and if the record
- * could not be changed it goes on without acknowledging. */
+/* It stands by, and its lock is held from reading its view to its following. */
 static err_t count_it(readmit *r)
 {
 	control_record want = r->m.record;
-	err_t e = move_reach_locked(r->it, 2000);
+	err_t e = move_reach_locked(r->it, LOCK_MS);
 
-	/* One that is counted and was started again acknowledges by itself when it has caught up. */
-	if (e != ERR_OK || control_in_sync(&want, r->it->at->site))
-		return e == ERR_OK ? role_unlock(r->it->db) : e;
-	e = role_acknowledge_prepare(r->it->db);
+	if (e == ERR_OK && !r->it->view.stands_by)
+		e = ERR_DB_RETRY; /* it was started again */
 	if (e != ERR_OK)
 		return e;
 	control_record_add(&want, r->it->at->site);
 	e = move_record(&r->m, want);
-	if (e != ERR_OK) {
-		r->it->view.receiving = false;
-		if (receive_again(r) != ERR_OK)
-			fprintf(stderr, "hbctl: %s does not receive now\n", r->it->at->site);
+	if (e != ERR_OK)
 		return e;
-	}
 	journal_step(r->m.journal, "recorded", "%s is counted on", r->it->at->site);
-	e = role_acknowledge_go(r->it->db);
+	e = role_follow(r->it->db, move_primary(&r->m)->at);
 	return e == ERR_OK ? role_unlock(r->it->db) : e;
+}
+
+/* Could not follow: as long as it has received nothing it has acknowledged nothing, and need not be counted
+ * on. `from`: what it had when it was counted. */
+static err_t uncount_it(readmit *r, const char *from)
+{
+	control_record want = r->m.record;
+	err_t e = move_reach_locked(r->it, LOCK_MS);
+
+	if (e == ERR_OK)
+		e = role_stop_receiving(r->it->db);
+	if (e == ERR_OK)
+		e = role_read(r->it->db, &r->it->view);
+	if (e == ERR_OK && !gtid_covers(from, r->it->view.received))
+		return ERR_OUTCOME_UNKNOWN;
+	control_record_drop(&want, r->it->at->site);
+	if (e == ERR_OK)
+		e = move_record(&r->m, want);
+	if (e == ERR_OK)
+		e = role_stand_by(r->it->db);
+	if (e == ERR_OK)
+		journal_step(r->m.journal, "dropped", "%s is not counted on", r->it->at->site);
+	return e == ERR_OK ? role_unlock(r->it->db) : e;
+}
+
+static int count_and_follow(readmit *r)
+{
+	char from[ROLE_POSITION_BYTES];
+	err_t e;
+	int code;
+
+	if (has_more(r))
+		return refused(r);
+	snprintf(from, sizeof(from), "%s", r->it->view.slave_pos);
+	e = count_it(r);
+	if (e != ERR_OK)
+		return verb_fail(e, "counting on %s", r->it->at->site);
+	code = wait_following(r);
+	if (code != VERB_DONE && uncount_it(r, from) != ERR_OK)
+		fprintf(stderr, "hbctl: %s stays counted on: it may have acknowledged\n",
+			r->it->at->site);
+	return code;
 }
 
 /* What was written alone is nowhere else before the primary waits again and the member has all of it;
@@ -200,7 +257,7 @@ static int protect(readmit *r)
 
 	if (r->m.record.protection == CONTROL_PROTECTED)
 		return VERB_DONE;
-	e = move_reach_locked(p, 2000);
+	e = move_reach_locked(p, LOCK_MS);
 	if (e == ERR_OK)
 		e = db_exec(p->db, SQL_UNITS_SEMI_SYNC_MASTER_ON, DB_NONE, NULL);
 	if (e == ERR_OK)
@@ -233,24 +290,36 @@ static int acknowledged(readmit *r)
 	return VERB_DONE;
 }
 
-static int bring_back(readmit *r)
+/* It runs, and what it may have acknowledged is in it still; an hbctl that was killed may have left it not
+ * receiving. */
+static int go_on(readmit *r)
 {
-	const bool up = follows_well(r);
-	int code = up ? VERB_DONE : start_anew(r);
-	err_t e = up ? receive_again(r) : ERR_OK;
+	err_t e = r->it->view.acknowledges && !r->it->view.receiving ? role_receive_again(r->it->db)
+								     : ERR_OK;
 
 	if (e != ERR_OK)
 		return verb_fail(e, "%s does not receive", r->it->at->site);
+	return wait_following(r);
+}
+
+static int bring_back(readmit *r)
+{
+	const bool reached = move_reach(r->it, MOVE_GREET_MS) == ERR_OK;
+	const bool runs = counted(r) ? follows_well(r) : reached && r->it->view.stands_by;
+	int code = VERB_DONE;
+
+	if (!runs)
+		code = start_anew(r);
+	else if (!tell_site(r))
+		fprintf(stderr, "hbctl: the programs at %s could not be told\n", r->it->at->site);
+	if (code == VERB_DONE && !runs)
+		code = wait_settled(r);
 	if (code == VERB_DONE)
-		code = wait_following(r);
+		code = counted(r) ? go_on(r) : count_and_follow(r);
 	if (code == VERB_DONE)
 		code = catch_up(r);
-	if (code != VERB_DONE)
-		return code;
-	e = count_it(r);
-	if (e != ERR_OK)
-		return verb_fail(e, "counting on %s", r->it->at->site);
-	code = protect(r);
+	if (code == VERB_DONE)
+		code = protect(r);
 	return code == VERB_DONE ? acknowledged(r) : code;
 }
 
@@ -273,12 +342,12 @@ static int run(readmit *r)
 	if (journal_open(r->m.cell->name, "readmit", r->m.record.epoch, &r->m.journal) != ERR_OK)
 		return VERB_REFUSED;
 	snprintf(what, sizeof(what), "cell %s: %s, which was %scounted on", r->m.cell->name,
-		r->it->at->site, control_in_sync(&r->m.record, r->it->at->site) ? "" : "not ");
+		r->it->at->site, counted(r) ? "" : "not ");
 	if (audit_begin("cells readmit", what, r->reason) != ERR_OK)
 		return VERB_FAILED;
 	code = bring_back(r);
 	snprintf(what, sizeof(what), "cell %s: %s is %scounted on", r->m.cell->name,
-		r->it->at->site, control_in_sync(&r->m.record, r->it->at->site) ? "" : "not ");
+		r->it->at->site, counted(r) ? "" : "not ");
 	return audit_end("cells readmit", what, r->reason, code);
 }
 

@@ -114,7 +114,8 @@ err_t role_read(db_t *db, role_view *out)
 	*out = (role_view){.read_only = db_rows_i(rows, 0) != 0,
 		.semi_sync_master = db_rows_i(rows, 3) != 0,
 		.semi_sync_clients = db_rows_i(rows, 4),
-		.acknowledges = db_rows_i(rows, 5) != 0};
+		.acknowledges = db_rows_i(rows, 5) != 0,
+		.stands_by = db_rows_i(rows, 6) != 0};
 	copy_text(rows, 1, out->binlog_pos, sizeof(out->binlog_pos));
 	copy_text(rows, 2, out->slave_pos, sizeof(out->slave_pos));
 	db_rows_free(&rows);
@@ -214,33 +215,40 @@ static err_t count_own(db_t *db)
 	return db_exec(db, SQL_UNITS_SLAVE_POS_OWN, DB_NONE, NULL);
 }
 
-static err_t follow(db_t *db, const topology_member *primary, sql_id semi_sync)
+static err_t be_replica(db_t *db, sql_id semi_sync)
 {
 	err_t e = RUN(db, SQL_UNITS_READ_ONLY, SQL_UNITS_SEMI_SYNC_KILL_WAIT, SQL_UNITS_SLAVE_STOP,
 		SQL_UNITS_SEMI_SYNC_MASTER_OFF, semi_sync);
 
-	if (e == ERR_OK)
-		e = count_own(db);
-	if (e == ERR_OK)
-		e = change_master(db, primary);
-	if (e == ERR_OK)
-		e = RUN(db, SQL_UNITS_SLAVE_START);
-	return e;
+	return e == ERR_OK ? count_own(db) : e;
 }
 
-err_t role_follow(db_t *db, const topology_member *primary, bool acknowledge)
+static err_t follow(db_t *db, const topology_member *primary, sql_id kept)
 {
-	err_t e = acknowledge ? RUN(db, SQL_UNITS_SEMI_SYNC_SLAVE_KEPT) : ERR_OK;
+	err_t e = RUN(db, kept);
 
-	return e == ERR_OK ? follow(db, primary,
-				     acknowledge ? SQL_UNITS_SEMI_SYNC_SLAVE_ON
-						 : SQL_UNITS_SEMI_SYNC_SLAVE_OFF)
-			   : e;
+	if (e == ERR_OK)
+		e = be_replica(db, SQL_UNITS_SEMI_SYNC_SLAVE_ON);
+	if (e == ERR_OK)
+		e = change_master(db, primary);
+	return e == ERR_OK ? RUN(db, SQL_UNITS_SLAVE_START) : e;
+}
+
+err_t role_follow(db_t *db, const topology_member *primary)
+{
+	return follow(db, primary, SQL_UNITS_SEMI_SYNC_SLAVE_KEPT);
 }
 
 err_t role_follow_anew(db_t *db, const topology_member *primary)
 {
-	return follow(db, primary, SQL_UNITS_SEMI_SYNC_SLAVE_ON);
+	return follow(db, primary, SQL_UNITS_SEMI_SYNC_SLAVE_ANEW);
+}
+
+err_t role_stand_by(db_t *db)
+{
+	err_t e = be_replica(db, SQL_UNITS_SEMI_SYNC_SLAVE_OFF);
+
+	return e == ERR_OK ? RUN(db, SQL_UNITS_SLAVE_RESET, SQL_UNITS_STANDS_BY) : e;
 }
 
 err_t role_caught_up(db_t *db)
@@ -248,13 +256,7 @@ err_t role_caught_up(db_t *db)
 	return RUN(db, SQL_UNITS_SEMI_SYNC_SLAVE_KEPT);
 }
 
-err_t role_acknowledge_prepare(db_t *db)
-{
-	return RUN(db, SQL_UNITS_SEMI_SYNC_KILL_WAIT, SQL_UNITS_RECEIVE_STOP,
-		SQL_UNITS_SEMI_SYNC_SLAVE_ON, SQL_UNITS_SEMI_SYNC_SLAVE_KEPT);
-}
-
-err_t role_acknowledge_go(db_t *db)
+err_t role_receive_again(db_t *db)
 {
 	return RUN(db, SQL_UNITS_RECEIVE_START);
 }

@@ -16,6 +16,7 @@ typedef struct {
 	/* And has caught up after its last start: until then it may have lost, with its relay log,
 	 * what it had acknowledged before. */
 	bool acknowledges;
+	bool stands_by; /* was started as a replica that is not counted on, and follows nobody since */
 	char binlog_pos[ROLE_POSITION_BYTES], slave_pos[ROLE_POSITION_BYTES]; /* see gtid.h */
 	/* Of a replica; all zero when it follows nobody. */
 	bool follows, receiving, applying;
@@ -39,17 +40,19 @@ err_t role_unlock(db_t *db) MUST_CHECK;
 
 /* Bounded, also when the primary does not answer. What it received stays, and is applied. */
 err_t role_stop_receiving(db_t *db) MUST_CHECK;
-/* Makes it a replica of `primary`; what it had received and not applied is thrown away. */
-err_t role_follow(db_t *db, const topology_member *primary, bool acknowledge) MUST_CHECK;
+/* Makes it a replica of `primary` that acknowledges, so the record must count it already; what it had
+ * received and not applied is thrown away. */
+err_t role_follow(db_t *db, const topology_member *primary) MUST_CHECK;
 /* Of a counted member that was just started: it acknowledges from its first event on, for a commit that
  * it had received without would wait for ever, and all behind it; but it does not count as having kept
  * what it had acknowledged before (role_view: acknowledges) until it says so. */
 err_t role_follow_anew(db_t *db, const topology_member *primary) MUST_CHECK;
 err_t role_caught_up(db_t *db) MUST_CHECK;
-/* From a running replica to one that acknowledges, in two parts: between them it receives nothing, and
- * the record is changed, so that it never acknowledges unrecorded. */
-err_t role_acknowledge_prepare(db_t *db) MUST_CHECK;
-err_t role_acknowledge_go(db_t *db) MUST_CHECK;
+/* A replica that is not counted on receives nothing: what it received without acknowledging it could
+ * never acknowledge any more. It waits to be readmitted. */
+err_t role_stand_by(db_t *db) MUST_CHECK;
+/* After role_stop_receiving. */
+err_t role_receive_again(db_t *db) MUST_CHECK;
 /* Ends its following, for good; waiting for acknowledgements on or off. It stays read-only. */
 err_t role_take_over(db_t *db, bool waits_for_ack) MUST_CHECK;
 /* Writes the epoch, which waits for an acknowledgement of it and of all before it, at most io_ms. On a

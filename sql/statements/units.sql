@@ -3,7 +3,8 @@
 -- name: units_member_state
 SELECT @@GLOBAL.read_only, @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos, @@GLOBAL.rpl_semi_sync_master_enabled,
 (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'RPL_SEMI_SYNC_MASTER_CLIENTS'),
-@@GLOBAL.rpl_semi_sync_slave_enabled AND @@GLOBAL.rpl_semi_sync_slave_trace_level = 33;
+@@GLOBAL.rpl_semi_sync_slave_enabled AND @@GLOBAL.rpl_semi_sync_slave_trace_level = 33,
+@@GLOBAL.rpl_semi_sync_slave_trace_level = 34;
 
 -- name: units_slave_status
 SHOW SLAVE STATUS;
@@ -24,9 +25,16 @@ SET GLOBAL rpl_semi_sync_master_enabled = OFF;
 -- name: units_semi_sync_slave_on
 SET GLOBAL rpl_semi_sync_slave_enabled = ON;
 
--- A server forgets this when it is started (32): whether it still has all that it ever acknowledged.
+-- A server forgets this when it is started (32): whether it still has all that it ever acknowledged; or that it is a replica
+-- that waits to be readmitted.
 -- name: units_semi_sync_slave_kept
 SET GLOBAL rpl_semi_sync_slave_trace_level = 33;
+
+-- name: units_semi_sync_slave_anew
+SET GLOBAL rpl_semi_sync_slave_trace_level = 32;
+
+-- name: units_stands_by
+SET GLOBAL rpl_semi_sync_slave_trace_level = 34;
 
 -- name: units_semi_sync_slave_off
 SET GLOBAL rpl_semi_sync_slave_enabled = OFF;

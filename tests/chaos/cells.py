@@ -97,13 +97,6 @@ class Run:
             self.found.append(f'L hbctl cells readmit {site}: exit {code}: {self.log[-1][-700:]}')
         return code == 0
 
-    def go_home(self, home):
-        """Planned; by a failover in good health while hbctl has no failback."""
-        away = self.stack.active(self.cell)
-        if 'failback' in hbctl(self.stack, 'help')[1]:
-            return self.must('failback', '--confirm', self.cell)
-        return self.must('failover', '--confirm', self.cell, '--to', home, '--force') and self.readmit(away)
-
     def hit(self, scene):
         """The fault, the command, the first write; then whatever the fault has after it."""
         began = time.monotonic()
@@ -148,7 +141,7 @@ class Run:
                 c.stop()
             clients = []
             if ok and not self.fault.in_place:
-                ok = self.readmit(scene.home) and self.go_home(scene.home)
+                ok = self.readmit(scene.home) and self.must('failback')
             if ok and not self.fault.in_place:
                 time.sleep(0.5)  # the straggler's database is the primary again, at an epoch that it does not know
         finally:

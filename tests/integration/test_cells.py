@@ -1,10 +1,15 @@
 """What an operator does to cells that are well, or down to one copy: moving, draining, going on alone, copying anew, comparing.
 Each test leaves the cells as it found them."""
+import os
+import re
 import signal
+import subprocess
+import threading
 import time
 
 import cells
 import pytest
+from bot import bot, bot_every  # noqa: F401 the fixtures
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +105,7 @@ def test_a_drained_cell_takes_no_writes_and_the_other_does(stack):
     assert stack.claim_until(1002, packet).json['outcome'] == 'claimed'
 
 
-def test_without_a_replica_writes_wait_until_the_record_lets_the_primary_go_on_alone(stack):
+def test_without_a_replica_writes_wait_until_the_record_lets_the_primary_go_on_alone(stack, bot):  # noqa: F811
     packet = stack.open_packet(1001, 1000, 5)
     refused = cells.hbctl(stack, 'cells', 'unprotect', 'A', '--reason', 'a test', '--confirm', 'A')
     assert refused.returncode == 3, refused.stdout
@@ -110,6 +115,7 @@ def test_without_a_replica_writes_wait_until_the_record_lets_the_primary_go_on_a
     assert stack.claim(1003, packet, timeout=20).status == 503
     done = cells.hbctl(stack, 'cells', 'unprotect', 'A', '--reason', 'a test', '--confirm', 'A')
     assert done.returncode == 0, done.stdout
+    assert [text for text in bot if 'cell A is UNPROTECTED: east alone' in text and 'a test' in text], (done.stdout, bot)
     for uid in (1002, 1003):
         assert stack.claim_until(uid, packet).json['outcome'] in ('claimed', 'already_claimed')
     now = cells.record(stack, 'A')
@@ -125,6 +131,66 @@ def test_without_a_replica_writes_wait_until_the_record_lets_the_primary_go_on_a
     now = cells.record(stack, 'A')
     assert now['protection'] == 'protected' and sorted(now['in_sync']) == ['east', 'north']
     assert len(stack.rows('A', 'SELECT 1 FROM claim WHERE packet_id = %s', (packet,))) == 3
+
+
+def test_a_member_is_readmitted_while_the_primary_waits_for_nobody_else(stack):
+    """What the primary waits for, the member must acknowledge as it receives it: once received without, it is waited for for ever."""
+    packet = stack.open_packet(1001, 1000, 5)
+    done = cells.failover(stack, 'A', '--force', '--to', 'west')
+    assert done.returncode == 0, done.stdout
+    assert stack.claim_until(1002, packet).json['outcome'] == 'claimed'
+    west, north = (stack.pid(f'A-db-{site}') for site in ('west', 'north'))
+    other = next(site for site in ('west', 'north') if site != cells.record(stack, 'A')['primary'])
+    stack.kill(f'A-db-{other}', signal.SIGSTOP)
+    try:
+        waits = [threading.Thread(target=stack.claim, args=(uid, packet), kwargs={'timeout': 20}) for uid in (1003, 1004)]
+        for thread in waits:
+            thread.start()
+        for thread in waits:
+            thread.join()
+        back = cells.readmit(stack, 'A', 'east')
+        assert back.returncode == 0, back.stdout
+        for uid in (1003, 1004, 1005):
+            assert stack.claim_until(uid, packet).json['outcome'] in ('claimed', 'already_claimed')
+        assert (stack.pid('A-db-west'), stack.pid('A-db-north')) == (west, north)
+        steps = re.findall(r'ms  (\S+)', back.stdout)
+        assert steps.index('recorded') < steps.index('follows'), steps
+    finally:
+        stack.kill(f'A-db-{other}', signal.SIGCONT)
+
+
+def test_a_member_that_is_not_counted_on_follows_nobody(stack):
+    done = cells.failover(stack, 'A', '--force')
+    assert done.returncode == 0, done.stdout
+    (stack.folder / 'sv/A-db-east/down').unlink(missing_ok=True)
+    stack.sv('up', 'A-db-east')
+
+    def stands_by():
+        shown = cells.status(stack, 'A')
+        return next(m for m in shown['members'] if m['site'] == 'east')['server'] == 'stands by'
+    stack.wait(stands_by, 'east stands by', 60)
+    with stack.db('A', 'east') as db, db.cursor() as cursor:
+        cursor.execute('SHOW SLAVE STATUS')
+        assert cursor.fetchall() == ()
+    assert 'east' not in cells.record(stack, 'A')['in_sync']
+    old = stack.pid('A-db-east')
+    back = cells.readmit(stack, 'A', 'east')
+    assert back.returncode == 0 and stack.pid('A-db-east') == old, back.stdout
+
+
+def test_status_shows_again_and_again_what_changes(stack):
+    shown, screens = stack.folder / 'run/status-w', '\033[H\033[2J'
+    with open(shown, 'wb') as file:
+        watch = subprocess.Popen(['/bin/sh', '-c', f". '{stack.folder}/etc/env'; exec hbctl cells status -w"], stdout=file, start_new_session=True)
+    try:
+        stack.wait(lambda: shown.read_text().count(screens) >= 3, 'it is shown three times')
+        assert all(re.search(r'^A +east +\d+ +PROTECTED', one, re.M) for one in shown.read_text().split(screens)[1:3])
+        stack.kill('A-db-north', signal.SIGSTOP)
+        stack.wait(lambda: re.search(r'^A +north +replica +unreachable', shown.read_text(), re.M), 'the lost member is shown')
+    finally:
+        stack.kill('A-db-north', signal.SIGCONT)
+        os.killpg(watch.pid, signal.SIGKILL)
+        watch.wait()
 
 
 def test_verify_finds_a_planted_difference_and_rebuild_mends_it(stack):

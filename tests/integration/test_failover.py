@@ -1,5 +1,6 @@
 """One member of a cell is lost, and another takes over: nothing acknowledged is lost, nothing refused took effect, and whatever is
 interrupted is finished by the same command. Each test leaves the cells as it found them."""
+import re
 import signal
 import time
 
@@ -74,6 +75,42 @@ def test_a_member_out_of_reach_stops_a_failover_before_it_begins(stack):
     done = cells.failover(stack, 'A')
     assert done.returncode == 0, done.stdout
     assert stack.pid('A-db-east') != east, 'the old primary was killed, not only left behind'
+
+
+def test_who_cannot_be_killed_must_be_said_to_be_dead(stack, tmp_path):
+    """Two servers at sites that nobody can reach could go on with each other: hbctl asks, and then waits for a copy."""
+    topology, config = tmp_path / 'topology.cfg', tmp_path / 'hongbao.cfg'
+    text = (stack.folder / 'etc/topology.cfg').read_text()
+    topology.write_text(re.sub(r'(name = "(?:east|north)"; fence = )"[^"]*"', r'\1"false"', text))
+    config.write_text((stack.folder / 'etc/hongbao.cfg').read_text().replace(f'{stack.folder}/etc/topology.cfg', str(topology)))
+
+    def give_up(*more):
+        return cells.hbctl(stack, '--config', config, 'cells', 'failover', 'A', '--reason', 'a test', '--confirm', 'A', *more)
+
+    packet = stack.open_packet(1001, 1000, 3)
+    told = stack.claim_until(1002, packet).json['claim']['claim_no']
+    north = stack.kill('A-db-north', signal.SIGSTOP)
+    (stack.folder / 'sv/A-db-east/down').touch()
+    stack.sv('once', 'A-db-east')
+    stack.kill('A-db-east')
+    try:
+        for more, code, says in (((), 3, 'may be the only one'), (('--accept-loss',), 4, 'say --dead SITE'),
+                                 (('--accept-loss', '--dead', 'west'), 4, 'say --dead SITE')):
+            done = give_up(*more)
+            assert done.returncode == code and says in done.stdout, (more, done.stdout)
+        assert cells.record(stack, 'A')['primary'] == 'east'
+        done = give_up('--accept-loss', '--dead', 'east')
+        assert done.returncode == 4 and 'no replica acknowledges' in done.stdout, done.stdout
+    finally:
+        stack.kill('A-db-north', signal.SIGCONT)
+    now = cells.record(stack, 'A')
+    assert (now['primary'], now['in_sync'], now['change']) == ('west', ['west'], 'moving'), now
+    assert stack.claim(1003, packet, timeout=20).status == 503, 'not before there is a copy'
+    back = cells.readmit(stack, 'A', 'north')
+    assert back.returncode == 0 and stack.pid('A-db-north') != north, back.stdout
+    done = cells.failover(stack, 'A')
+    assert done.returncode == 0, done.stdout
+    assert stack.claim_until(1002, packet).json['claim']['claim_no'] == told
 
 
 def test_nothing_is_given_up_that_works(stack):
