@@ -1,5 +1,7 @@
-/* hbctl config and metrics: tables of the programs, for documents; and hbctl config: what the programs will read, checked before they do. */
+/* hbctl config, metrics and capacity: tables of the programs, for documents; and what the programs will
+ * read, checked before they do. */
 #include "base/metrics.h"
+#include "domain/capacity.h"
 #include "units/verb.h"
 
 #include <stdio.h>
@@ -30,5 +32,34 @@ int metrics_verb(int argc, char **argv)
 		metrics_print_markdown(stdout);
 	else
 		metrics_print_names(stdout);
+	return VERB_DONE;
+}
+
+/* With the defaults, as they stand in docs/. */
+static int capacity_markdown(void)
+{
+	char why[256];
+	conf_t *c;
+	const err_t e = conf_load(NULL, why, &c);
+
+	if (e != ERR_OK)
+		return verb_fail(e, "the defaults");
+	capacity_print_markdown(c, stdout);
+	conf_free(&c);
+	return VERB_DONE;
+}
+
+int capacity_verb(int argc, char **argv)
+{
+	if (argc != 1)
+		return verb_usage("capacity show|config|check|markdown");
+	if (!strcmp(argv[0], "markdown"))
+		return capacity_markdown();
+	if (!strcmp(argv[0], "check"))
+		return capacity_check(verb_conf(), stdout) ? VERB_DONE : VERB_DIFFERENCES;
+	if (!strcmp(argv[0], "config"))
+		capacity_print_config(verb_conf(), stdout);
+	else
+		capacity_print_markdown(verb_conf(), stdout);
 	return VERB_DONE;
 }

@@ -65,6 +65,14 @@ static const struct {
 	{"metrics", "names", metrics_verb, "",
 		"what /metrics may show, a histogram's three parts each"},
 	{"config", "markdown", config_verb, "", "the table of docs/config.md"},
+	{"capacity", "show", capacity_verb, "",
+		"expected traffic, and the limits that follow from it"},
+	{"capacity", "config", capacity_verb, "",
+		"what must be open to finance, databases and queues for it, as lines of "
+		"hongbao.cfg"},
+	{"capacity", "check", capacity_verb, "",
+		"whether hongbao.cfg opens as much; exit 10 when it does not"},
+	{"capacity", "markdown", capacity_verb, "", "the tables of docs/capacity.md"},
 	{"campaign", "apply", campaign_verb, "FILE --reason TEXT [--dry-run]",
 		"check a file of campaigns as a whole and write what differs into every cell; "
 		"audited"},

@@ -7,10 +7,12 @@
 
 #include "base/arena.h"
 #include "base/jw.h"
+#include "domain/capacity.h"
 #include "domain/routes.h"
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -25,6 +27,7 @@ enum {
 	TEMPLATE_BYTES = 1 << 18,
 	PROBLEM_BYTES = 4096,
 	RETRY_MS = 1000,
+	GATEWAY_BYTES = 64,
 	DEMO_USERS = 6,
 	DEMO_FIRST_UID = 1000
 };
@@ -172,7 +175,7 @@ static void put_problem_text(const rendering *r, unsigned i, bool zh)
 	jw_bool(&w, "retryable", err_retryable(e));
 	jw_str(&w, "user_message", err_user_message(e, zh));
 	jw_str(&w, "request_id", "$request_id");
-	if (problems[i].status == 503)
+	if (problems[i].status == 503 || problems[i].status == 429)
 		jw_i64(&w, "retry_after_ms", RETRY_MS);
 	jw_obj_end(&w);
 	BUG_ON(jw_end(&w) == 0);
@@ -197,20 +200,23 @@ static void put_problem_locations(const rendering *r)
 				   "\t\t\tdefault_type application/problem+json;\n"
 				   "\t\t\tadd_header X-Request-Id $request_id always;\n"
 				   "\t\t\tadd_header X-Content-Type-Options nosniff always;\n";
+	char retry[64];
 
+	snprintf(
+		retry, sizeof(retry), "\t\t\tadd_header Retry-After %d always;\n", RETRY_MS / 1000);
 	for (unsigned i = 0; i < PROBLEMS; i++)
 		if (problems[i].when)
 			fprintf(r->to,
 				"\t\terror_page %s =%d /_problem/%s;\n"
-				"\t\tlocation = /_problem/%s {\n\t\t\tinternal;\n%s"
+				"\t\tlocation = /_problem/%s {\n\t\t\tinternal;\n%s%s"
 				"\t\t\treturn %d $hb_problem_%s;\n\t\t}\n",
 				problems[i].when, problems[i].status, problems[i].name,
-				problems[i].name, head, problems[i].status, problems[i].name);
+				problems[i].name, head, problems[i].status == 429 ? retry : "",
+				problems[i].status, problems[i].name);
 	fprintf(r->to,
 		"\t\terror_page 502 503 504 =503 @unanswered;\n\t\tlocation @unanswered {\n%s"
-		"\t\t\tadd_header Retry-After %d always;\n\t\t\treturn 503 "
-		"$hb_unanswered;\n\t\t}\n",
-		head, RETRY_MS / 1000);
+		"%s\t\t\treturn 503 $hb_unanswered;\n\t\t}\n",
+		head, retry);
 }
 
 static bool seen_before(const routes_row *row)
@@ -238,6 +244,91 @@ static void put_pattern(const rendering *r, const char *pattern)
 			(int)(at - pattern), pattern, at + strlen("{campaign}"));
 	else
 		fprintf(r->to, "\t\tlocation = %s {\n", pattern);
+}
+
+/* What a location may let through: the interfaces that share it together. */
+static capacity_rate rate_of(
+	capacity_rate (*of)(const conf_t *c, routes_id route), const routes_row *row)
+{
+	capacity_rate all = {0, 0};
+
+	for (unsigned i = 0; i < ROUTES_COUNT; i++)
+		if (!strcmp(routes_table[i].pattern, row->pattern)) {
+			const capacity_rate one = of(verb_conf(), routes_table[i].id);
+
+			all.per_s += one.per_s;
+			all.burst += one.burst;
+		}
+	return all;
+}
+
+static bool serves(const routes_row *row, bool internal)
+{
+	return !seen_before(row) &&
+	       (!(row->flags & ROUTE_DEMO) || conf_b(verb_conf(), CONF_DEMO_LOGIN)) &&
+	       (row->auth == ROUTES_AUTH_INTERNAL) == internal;
+}
+
+static void put_gateways(const rendering *r)
+{
+	const char *at = conf_s(verb_conf(), CONF_LIMITS_GATEWAYS);
+
+	while (*at) {
+		const size_t n = strcspn(at, ",");
+
+		fprintf(r->to, "\t\t%.*s 1;\n", (int)n, at);
+		at += n + (at[n] == ',');
+	}
+}
+
+/* Whoever is no address would be something else in nginx's configuration. */
+static bool gateways_are_addresses(void)
+{
+	const char *all = conf_s(verb_conf(), CONF_LIMITS_GATEWAYS);
+
+	if (all[strspn(all, "0123456789abcdefABCDEF.:/,")] == '\0')
+		return true;
+	fprintf(stderr, "hbctl: limits.gateways: \"%s\" are no addresses\n", all);
+	return false;
+}
+
+/* A state takes 64 bytes, an address 128: 2 MB remember 16,000 of them, and who has not come for
+ * longest is forgotten first. */
+static void put_limits(const rendering *r)
+{
+	for (unsigned i = 0; i < ROUTES_COUNT; i++) {
+		const routes_row *row = &routes_table[i];
+
+		if (!serves(row, false))
+			continue;
+		const capacity_rate address = rate_of(capacity_of_address, row),
+				    cell = rate_of(capacity_of_cell, row);
+
+		if (address.per_s > 0)
+			fprintf(r->to,
+				"\tlimit_req_zone $hb_address zone=address_%s:2m rate=%" PRId64
+				"r/s;\n",
+				row->name, address.per_s);
+		fprintf(r->to, "\tlimit_req_zone $hb_cell zone=cell_%s:64k rate=%" PRId64 "r/s;\n",
+			row->name, cell.per_s);
+	}
+}
+
+static void put_address_requests(const rendering *r)
+{
+	fprintf(r->to, "%lld", (long long)conf_i(verb_conf(), CONF_LIMITS_ADDRESS_REQUESTS));
+}
+
+static void put_limits_of(const rendering *r, const routes_row *row)
+{
+	const capacity_rate address = rate_of(capacity_of_address, row),
+			    cell = rate_of(capacity_of_cell, row);
+
+	if (address.per_s > 0)
+		fprintf(r->to, "\t\t\tlimit_req zone=address_%s burst=%" PRId64 " nodelay;\n",
+			row->name, address.burst);
+	fprintf(r->to, "\t\t\tlimit_req zone=cell_%s burst=%" PRId64 " nodelay;\n", row->name,
+		cell.burst);
 }
 
 static const char *slot_of(const routes_row *row)
@@ -280,16 +371,15 @@ static const char *patience(const routes_row *row)
 
 static void put_rows(const rendering *r, bool internal)
 {
-	bool demo = conf_b(verb_conf(), CONF_DEMO_LOGIN);
-
 	for (unsigned i = 0; i < ROUTES_COUNT; i++) {
 		const routes_row *row = &routes_table[i];
 
-		if (seen_before(row) || ((row->flags & ROUTE_DEMO) && !demo) ||
-			(row->auth == ROUTES_AUTH_INTERNAL) != internal)
+		if (!serves(row, internal))
 			continue;
 		bool any = row->slot == ROUTES_ANY;
 		put_pattern(r, row->pattern);
+		if (!internal)
+			put_limits_of(r, row);
 		fprintf(r->to,
 			"\t\t\tset $hb_slot %s;\n\t\t\tinclude %s/nginx/params.conf;\n"
 			"%s\t\t\tfastcgi_pass hb_%s_%s;\n\t\t}\n",
@@ -416,6 +506,9 @@ static const struct {
 	{"finance", put_finance},
 	{"finance_fcgi", put_finance_fcgi},
 	{"upstreams", put_upstreams},
+	{"gateways", put_gateways},
+	{"limits", put_limits},
+	{"address_requests", put_address_requests},
 	{"slots", put_slots},
 	{"problems", put_problems},
 	{"problem_locations", put_problem_locations},
@@ -493,6 +586,8 @@ err_t nginx_text(const topology_nginx *self, const char *user, bool offline, cha
 	rendering r = {.topo = verb_topology(), .self = self, .user = user};
 	err_t e = find_active(&r, offline);
 
+	if (e == ERR_OK && !gateways_are_addresses())
+		e = ERR_CONFIG_INVALID;
 	if (e != ERR_OK)
 		return e;
 	r.to = open_memstream(text, n);

@@ -20,6 +20,7 @@ typedef enum {
 } verb_exit;
 
 int audit_verb(int argc, char **argv);
+int capacity_verb(int argc, char **argv);
 int campaign_verb(int argc, char **argv);
 int fairness_verb(int argc, char **argv);
 int flags_verb(int argc, char **argv);

@@ -283,6 +283,12 @@ const char *conf_s(const conf_t *c, conf_id id)
 	return c->text[id];
 }
 
+const char *conf_name(conf_id id)
+{
+	BUG_ON((unsigned)id >= CONF_COUNT);
+	return conf_table[id].name;
+}
+
 const char *conf_secret_path(const conf_t *c, const char *name)
 {
 	static _Thread_local char path[512];

@@ -28,6 +28,7 @@ void conf_free(conf_t **c);
 int64_t conf_i(const conf_t *c, conf_id id); /* integers */
 bool conf_b(const conf_t *c, conf_id id);
 const char *conf_s(const conf_t *c, conf_id id); /* never NULL */
+const char *conf_name(conf_id id);               /* "http.keepalive" */
 /* "<paths.secrets>/<name>"; static per thread until the next call. */
 const char *conf_secret_path(const conf_t *c, const char *name);
 /* Tests and programs' own flags: same checks as the file. */

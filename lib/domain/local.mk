@@ -4,7 +4,7 @@ lib_libhbdomain_a_SOURCES = \
 	lib/domain/lane.c lib/domain/lane.h lib/domain/lane_inner.h lib/domain/lane_run.c lib/domain/numbers.c lib/domain/numbers.h lib/domain/outbox.c lib/domain/outbox.h \
 	lib/domain/alert.c lib/domain/alert.h lib/domain/check.c lib/domain/check.h lib/domain/packet.c lib/domain/packet.h lib/domain/payment.c lib/domain/payment.h lib/domain/orders.c lib/domain/orders_events.c lib/domain/orders.h \
 	lib/domain/flags.c lib/domain/flags.def lib/domain/flags.h lib/domain/live.c lib/domain/live.h lib/domain/program.c lib/domain/program.h lib/domain/received.c lib/domain/received.h lib/domain/refund.c lib/domain/refund.h \
-	lib/domain/routes.c lib/domain/routes.h lib/domain/routes.def lib/domain/session.c lib/domain/session.h lib/domain/settled.c lib/domain/settled.h \
+	lib/domain/capacity.c lib/domain/capacity.def lib/domain/capacity.h lib/domain/routes.c lib/domain/routes.h lib/domain/routes.def lib/domain/session.c lib/domain/session.h lib/domain/settled.c lib/domain/settled.h \
 	lib/domain/shares.c lib/domain/shares.h lib/domain/split.c lib/domain/split.h lib/domain/split_draw.h lib/domain/states.c lib/domain/states.h lib/domain/states.def \
 	lib/domain/ledger.c lib/domain/ledger.h lib/domain/ledger.def lib/domain/topology.c lib/domain/topology.h lib/domain/transfer.c lib/domain/transfer.h lib/domain/campaign.c lib/domain/campaign.h lib/domain/token.c lib/domain/token.h lib/domain/token_list.c lib/domain/token_list.h lib/domain/subsidy.h
 lib_libhbdomain_a_SOURCES += \

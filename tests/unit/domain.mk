@@ -7,3 +7,6 @@ EXTRA_DIST += tests/vectors
 check_PROGRAMS += tests/unit/test_flags
 tests_unit_test_flags_SOURCES = tests/unit/test_flags.c units/flags_text.c units/flags_text.h
 tests_unit_test_flags_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_capacity
+tests_unit_test_capacity_SOURCES = tests/unit/test_capacity.c
+tests_unit_test_capacity_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)

@@ -109,9 +109,44 @@ render --offline --site west
 check "the other nginx has its own ports and files" has 'listen 127.0.0.1:42005 '
 check "and no other's" has_not 'nginx-east|:4200[0124]\b'
 check "a site without nginx is refused" refused render --offline --site north
+# limited LOCATION ZONE: the location of this path has its own limits.
+limited() {
+	awk -v path="$1" -v zone="$2" 'index($0, "location") && index($0, path " {") || index($0, path "$\" {") { on = 1 }
+		on && $1 == "limit_req" && $2 == "zone=address_" zone { address = 1 }
+		on && $1 == "limit_req" && $2 == "zone=cell_" zone { cell = 1 }
+		on && /^\t\t}/ { exit } END { exit !(address && cell) }' "$dir/nginx.conf"
+}
+
+# Every public location has a limit; internal ones have none, for our own programs ask there.
+all_are_limited() {
+	awk '/^\t\tlocation .*\/v1\// { name = $0; kept = 0; inner = /internal/ }
+		/^\t\t\tlimit_req zone=cell_/ { kept = 1 }
+		/^\t\t\tfastcgi_pass/ && name { n++; if (kept == inner) { print name; bad = 1 } name = "" }
+		END { exit bad || n < 20 }' "$dir/nginx.conf"
+}
+
+config 'capacity: { c2c_per_s = 20; b2c_per_s = 0; }; limits: { headroom_percent = 200; least_per_s = 1; burst_ms = 500; address_users = 77; };'
+render --offline
+check "a cell's limit of claims follows from the expected packets" has 'limit_req_zone [$]hb_cell zone=cell_packet_claim:64k rate=600r/s;'
+check "so does an address's" has 'limit_req_zone [$]hb_address zone=address_packet_claim:2m rate=300r/s;'
+check "as many may come at once as the time says" has 'limit_req zone=cell_packet_claim burst=300 nodelay;'
+check "and as many from an address as users stand behind it" has 'limit_req zone=address_packet_claim burst=77 nodelay;'
+check "two methods of a path share its limit" has 'zone=cell_withdraw:64k rate=40r/s;'
+check "a claim's location has both" limited '/claim' packet_claim
+check "all public interfaces are limited, internal ones are not" all_are_limited
+check "a refusal says when to come again" has 'add_header Retry-After 1 always;'
+check "in the body too" has '"code":"RATE_LIMITED".*"retry_after_ms":1000'
+config 'limits: { address_percent = 0; gateways = "10.1.0.0/16,192.0.2.7"; };'
+render --offline
+check "no limits of addresses when they are off" has_not 'limit_req(_zone)? .*zone=address_'
+check "gateways speak for others" has '^\s+10\.1\.0\.0/16 1;'
+command -v nginx >/dev/null && check "nginx accepts that too" nginx -t -q -e stderr -c "$dir/nginx.conf"
+config 'limits: { gateways = "10.0.0.1; } evil"; };'
+unrendered() { ! render --offline; }
+check "gateways that are no addresses are refused" unrendered
 config 'claim: { hash = false; };'
 render --offline
-check "claims are spread when hashing is off" has_not '_claim'
+check "claims are spread when hashing is off" has_not '(upstream|fastcgi_pass) .*_claim'
 check "the demo login is not there when it is off" has_not '/v1/demo'
 rm -f "$dir/nginx.conf"
 status=0
