@@ -25,6 +25,7 @@ typedef struct {
 	claim_service_t *claims; /* hb-core; NULL in hb-query */
 	partner_t *partners;     /* hb-core; NULL in hb-query */
 	pace_t *pace;            /* hb-query: who was told when to ask again */
+	breaker_t *token_list;   /* hb-query: of reading it */
 	fresh_t *fresh;          /* hb-query: whether the cell still has a majority */
 	rain_t *rain;            /* hb-rain; NULL in the others */
 	gate_t *gate;

@@ -24,6 +24,9 @@ static const app_handler handlers[ROUTES_COUNT] = {
 static err_t query_open(app_t *a)
 {
 	const conf_t *conf = a->p->conf;
+	breaker_conf token_list;
+	program_breaker(a->p, BREAKER_TOKEN_LIST, &token_list);
+	a->token_list = breaker_new(&token_list);
 	a->pace = pace_new(conf_i(conf, CONF_POLL_FIRST_MS), conf_i(conf, CONF_POLL_MAX_MS));
 	return fresh_new(&a->p->db, conf_i(conf, CONF_HEARTBEAT_STALE_MS), &a->fresh);
 }
@@ -32,6 +35,7 @@ static void query_close(app_t *a)
 {
 	fresh_free(&a->fresh);
 	pace_free(&a->pace);
+	breaker_free(&a->token_list);
 }
 
 static err_t query_ready(app_t *a)

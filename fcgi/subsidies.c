@@ -1,7 +1,9 @@
 /* GET /v1/me/subsidies: what is recorded, and what the user has won that is not recorded yet. The
  * tokens are read first: a win that is recorded in between is then in both, and shown once; the other
  * way round it would be in neither. Nothing is recorded here. A token list that cannot be read, or of
- * which nobody can prove that it is whole, is said to be degraded; sending works all the same. */
+ * which nobody can prove that it is whole, is said to be degraded; sending works all the same. One that
+ * costs time and answers nothing is left alone by its breaker, unless a person has said otherwise. */
+#include "base/clk.h"
 #include "domain/flags.h"
 #include "domain/states.h"
 #include "domain/subsidy.h"
@@ -111,16 +113,38 @@ static void answer_write(app_call_t *c, const listing *l)
 	jw_obj_end(w);
 }
 
-err_t handle_subsidies(app_call_t *c)
+static err_t list_read(const app_call_t *c, listing *l)
 {
 	const program_t *p = c->app->p;
+	return token_list_read(c->app->cache, p->seal_keys,
+		topology_member_at(p->cell, p->site)->rain_count, c->uid, c->now_ms, l->token,
+		&l->tokens, &l->complete);
+}
+
+/* A person's word goes before the breaker's, which goes before the default. */
+static void tokens_read(const app_call_t *c, listing *l)
+{
+	const flags_word word = flags_said(FLAGS_TOKEN_LIST, c->route->id, c->uid);
+	breaker_ticket ticket;
+	if (word == FLAGS_OFF)
+		return;
+	if (word == FLAGS_ON) {
+		(void)!list_read(c, l);
+		return;
+	}
+	if (!breaker_take(c->app->token_list, clk_mono_us(), &ticket))
+		return;
+	const err_t e = list_read(c, l);
+	breaker_give(c->app->token_list, &ticket, e == ERR_OK ? BREAKER_OK : BREAKER_FAILED,
+		clk_mono_us());
+}
+
+err_t handle_subsidies(app_call_t *c)
+{
 	listing l = {.token = arena_alloc(c->r->arena, TOKEN_LIST_MAX * sizeof *l.token),
 		.row = arena_alloc(
 			c->r->arena, (SUBSIDY_LIST_MAX + TOKEN_LIST_MAX) * sizeof *l.row)};
-	if (!flags_off_at(FLAGS_TOKEN_LIST, c->route->id, c->uid))
-		token_list_read(c->app->cache, p->seal_keys,
-			topology_member_at(p->cell, p->site)->rain_count, c->uid, c->now_ms,
-			l.token, &l.tokens, &l.complete);
+	tokens_read(c, &l);
 	const err_t e = rows_read(c, &l);
 	if (e == ERR_OK)
 		answer_write(c, &l);

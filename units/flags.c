@@ -5,6 +5,7 @@
 #include "units/flags_text.h"
 #include "units/site.h"
 
+#include "base/breaker.h"
 #include "base/clk.h"
 #include "base/parse.h"
 #include <getopt.h>
@@ -225,13 +226,42 @@ static int64_t number_of(const json_t *o, const char *name)
 	return json_integer_value(json_object_get(o, name));
 }
 
-static const char *winner(const json_t *f, int64_t now_ms)
+/* The breaker of that name; NULL: there is none. */
+static const json_t *breaker_named(const json_t *site, const char *name)
+{
+	const json_t *all = json_object_get(site, "breakers");
+
+	for (size_t i = 0; i < json_array_size(all); i++)
+		if (!strcmp(text_of(json_array_get(all, i), "dependency"), name))
+			return json_array_get(all, i);
+	return NULL;
+}
+
+static bool holds_back(const json_t *breaker)
+{
+	return number_of(breaker, "open_in") + number_of(breaker, "recovering_in") > 0;
+}
+
+static const char *winner(const json_t *site, const json_t *f, int64_t now_ms)
 {
 	const int64_t expires = number_of(f, "expires_at_ms");
+	const bool given = json_is_true(json_object_get(f, "given"));
 
-	if (!json_is_true(json_object_get(f, "given")))
-		return "default";
-	return expires && expires <= now_ms ? "default (expired)" : "manual";
+	if (given && (!expires || expires > now_ms))
+		return "manual";
+	if (holds_back(breaker_named(site, text_of(f, "flag"))))
+		return "breaker";
+	return given ? "default (expired)" : "default";
+}
+
+/* What is off by a flag, or, where the breaker wins, by its breaker. */
+static int64_t off_in(const json_t *site, const json_t *f, const char *who_wins)
+{
+	const json_t *b = breaker_named(site, text_of(f, "flag"));
+
+	return strcmp(who_wins, "breaker") != 0
+		       ? number_of(f, "off_in")
+		       : number_of(b, "open_in") + number_of(b, "recovering_in");
 }
 
 static void print_flag(const json_t *site, const json_t *f, int64_t now_ms)
@@ -239,6 +269,7 @@ static void print_flag(const json_t *site, const json_t *f, int64_t now_ms)
 	char until[CLK_RFC3339_BYTES] = "-";
 	const int64_t expires = number_of(f, "expires_at_ms");
 	const bool given = json_is_true(json_object_get(f, "given"));
+	const char *who = winner(site, f, now_ms);
 	char wish[24] = "-", scope[48];
 
 	if (expires)
@@ -250,9 +281,38 @@ static void print_flag(const json_t *site, const json_t *f, int64_t now_ms)
 		number_of(f, "interfaces") ? ", some interfaces" : "");
 	printf("%-14s  %-7s  %-10s  %-6s  %3lld of %-3lld  %-17s  %-24s  %-16s  %s\n",
 		text_of(f, "flag"), text_of(site, "site"), wish, given ? scope : "-",
-		(long long)number_of(f, "off_in"), (long long)number_of(site, "programs"),
-		winner(f, now_ms), until, given ? text_of(f, "owner") : "-",
-		given ? text_of(f, "reason") : "-");
+		(long long)off_in(site, f, who), (long long)number_of(site, "programs"), who, until,
+		given ? text_of(f, "owner") : "-", given ? text_of(f, "reason") : "-");
+}
+
+static void print_flags(json_t *const *says, unsigned sites)
+{
+	printf("%-14s  %-7s  %-10s  %-6s  %-10s  %-17s  %-24s  %-16s  %s\n", "FLAG", "SITE", "WISH",
+		"CELLS", "OFF IN", "WHO WINS", "UNTIL", "OWNER", "REASON");
+	for (unsigned id = 0; id < FLAGS_COUNT; id++)
+		for (unsigned i = 0; i < sites; i++)
+			if (says[i])
+				print_flag(says[i],
+					json_array_get(json_object_get(says[i], "flags"), id),
+					clk_wall_ms());
+}
+
+static void print_breakers(json_t *const *says, unsigned sites)
+{
+	printf("\n%-14s  %-7s  %-10s  %-13s  %s\n", "BREAKER", "SITE", "OPEN IN", "RECOVERING IN",
+		"HELD BACK");
+	for (unsigned of = 0; of < BREAKER_DEPENDENCIES; of++)
+		for (unsigned i = 0; i < sites; i++) {
+			const json_t *b = json_array_get(json_object_get(says[i], "breakers"), of);
+
+			if (says[i])
+				printf("%-14s  %-7s  %3lld of %-3lld  %13lld  %7lld %%\n",
+					text_of(b, "dependency"), text_of(says[i], "site"),
+					(long long)number_of(b, "open_in"),
+					(long long)number_of(says[i], "programs"),
+					(long long)number_of(b, "recovering_in"),
+					(long long)number_of(b, "held_percent"));
+		}
 }
 
 static int list(void)
@@ -278,15 +338,8 @@ static int list(void)
 		json_dumpf(all, stdout, JSON_COMPACT);
 		putchar('\n');
 	} else {
-		printf("%-14s  %-7s  %-10s  %-6s  %-10s  %-17s  %-24s  %-16s  %s\n", "FLAG", "SITE",
-			"WISH", "CELLS", "OFF IN", "WHO WINS", "UNTIL", "OWNER", "REASON");
-		for (unsigned id = 0; id < FLAGS_COUNT; id++)
-			for (unsigned i = 0; i < t->site_count; i++)
-				if (says[i])
-					print_flag(says[i],
-						json_array_get(
-							json_object_get(says[i], "flags"), id),
-						clk_wall_ms());
+		print_flags(says, t->site_count);
+		print_breakers(says, t->site_count);
 	}
 	for (unsigned i = 0; i < t->site_count; i++) {
 		const char *bad = says[i] ? text_of(says[i], "bad") : "";

@@ -1,6 +1,7 @@
 #include "units/flags_here.h"
 
 #include "base/arena.h"
+#include "base/breaker.h"
 #include "base/clk.h"
 #include "base/jw.h"
 #include "base/metrics.h"
@@ -33,7 +34,23 @@ typedef struct {
 	int64_t version;
 	unsigned programs, behind;
 	unsigned off[FLAGS_COUNT]; /* programs in which it is off for anybody */
+	unsigned open[BREAKER_DEPENDENCIES],
+		recovering[BREAKER_DEPENDENCIES];   /* and their breakers */
+	int64_t held_percent[BREAKER_DEPENDENCIES]; /* the most of any program */
 } census;
+
+static void count_breakers(census *c, const metrics_file *f)
+{
+	for (unsigned i = 0; i < BREAKER_DEPENDENCIES; i++) {
+		const int64_t held = metrics_of(f, METRICS_BREAKER_HELD_PERCENT, i);
+		const bool open = metrics_of(f, METRICS_BREAKER_OPEN, i) > 0;
+
+		c->open[i] += open;
+		c->recovering[i] += held > 0 && !open;
+		if (held > c->held_percent[i])
+			c->held_percent[i] = held;
+	}
+}
 
 static void count_one(void *ctx, const metrics_owner *owner, const metrics_file *f)
 {
@@ -45,6 +62,7 @@ static void count_one(void *ctx, const metrics_owner *owner, const metrics_file 
 	c->behind += metrics_of(f, METRICS_FLAGS_VERSION, 0) != c->version;
 	for (unsigned i = 0; i < FLAGS_COUNT; i++)
 		c->off[i] += metrics_of(f, METRICS_FLAG_OFF, i) > 0;
+	count_breakers(c, f);
 }
 
 static err_t count(const char *site, int64_t version, census *out)
@@ -74,6 +92,23 @@ static void show_wish(
 	jw_obj_end(w);
 }
 
+static void show_breakers(jw_t *w, const census *c)
+{
+	jw_arr(w, "breakers");
+	for (unsigned i = 0; i < BREAKER_DEPENDENCIES; i++) {
+		char name[64];
+
+		metrics_label(METRICS_BREAKER_OPEN, i, name);
+		jw_obj(w, NULL);
+		jw_str(w, "dependency", name);
+		jw_i64(w, "open_in", c->open[i]);
+		jw_i64(w, "recovering_in", c->recovering[i]);
+		jw_i64(w, "held_percent", c->held_percent[i]);
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
+}
+
 int flags_here_show(const char *site)
 {
 	char path[PATH_BYTES], why[CFG_WHY_BYTES] = "";
@@ -98,6 +133,7 @@ int flags_here_show(const char *site)
 	for (unsigned i = 0; i < FLAGS_COUNT; i++)
 		show_wish(&w, &flags_table()[i], &wish[i], &c, i);
 	jw_arr_end(&w);
+	show_breakers(&w, &c);
 	jw_obj_end(&w);
 	jw_end(&w);
 	puts(w.buf);

@@ -2,7 +2,7 @@
  * because it is counted from what was last sent; so an outage that makes a thousand alerts makes a
  * message a minute, and the first of them goes out at once. Rows are leased while they are sent and
  * marked when the bot has taken the message: one that was sent by a worker that died before the mark
- * is sent again, and none is lost. */
+ * is sent again, and none is lost. A webhook that fails is left alone by its breaker: the rows wait. */
 #include "domain/alert.h"
 
 #include "base/clk.h"
@@ -23,6 +23,8 @@ enum { SENT, FAILED };
 typedef struct {
 	worker_t *w;
 	webhook_t *hook; /* NULL: to the log only */
+	breaker_t *breaker;
+	breaker_ticket ticket;
 	outage_t outage;
 	alert_row *rows; /* TAKE_MAX */
 	size_t count;
@@ -55,6 +57,12 @@ static err_t sent_tx(db_t *db, void *ctx)
 	return alert_sent(db, a->rows, a->count, clk_wall_ms());
 }
 
+static err_t not_sent_tx(db_t *db, void *ctx)
+{
+	const alerter *a = ctx;
+	return alert_not_sent(db, a->rows, a->count);
+}
+
 static err_t say(alerter *a)
 {
 	char text[WEBHOOK_TEXT_BYTES];
@@ -84,19 +92,31 @@ static err_t look(alerter *a, bool *due)
 	return err;
 }
 
-static err_t round_of(alerter *a)
+/* Not leased while the breaker holds them back. */
+static err_t take(alerter *a)
 {
 	bool due;
 	err_t err = look(a, &due);
-	if (err != ERR_OK || !due)
+	a->count = 0;
+	if (err != ERR_OK || !due || !breaker_take(a->breaker, clk_mono_us(), &a->ticket))
 		return err;
 	err = role_transact(a->w, take_tx, a);
-	if (err != ERR_OK || a->count == 0)
+	if (err != ERR_OK)
+		a->count = 0;
+	if (a->count == 0)
+		breaker_give(a->breaker, &a->ticket, BREAKER_UNUSED, clk_mono_us());
+	return err;
+}
+
+static err_t round_of(alerter *a)
+{
+	err_t err = take(a);
+	if (a->count == 0)
 		return err;
-	err = say(a);
-	metrics_add(METRICS_ALERTS, err == ERR_OK ? SENT : FAILED,
-		err == ERR_OK ? (int64_t)a->count : 1);
-	return err == ERR_OK ? role_transact(a->w, sent_tx, a) : err;
+	const bool said = say(a) == ERR_OK;
+	breaker_give(a->breaker, &a->ticket, said ? BREAKER_OK : BREAKER_FAILED, clk_mono_us());
+	metrics_add(METRICS_ALERTS, said ? SENT : FAILED, said ? (int64_t)a->count : 1);
+	return role_transact(a->w, said ? sent_tx : not_sent_tx, a);
 }
 
 void alert_run(worker_t *w)
@@ -104,7 +124,10 @@ void alert_run(worker_t *w)
 	alerter a = {.w = w,
 		.hook = open_hook(w->p),
 		.outage = {.what = "alert", .first_ms = 1000, .most_ms = 60000}};
+	breaker_conf breaker;
 	int64_t pause_ms;
+	program_breaker(w->p, BREAKER_WEBHOOK, &breaker);
+	a.breaker = breaker_new(&breaker);
 	a.rows = calloc(TAKE_MAX, sizeof *a.rows);
 	BUG_ON(!a.rows);
 	do {
@@ -116,5 +139,6 @@ void alert_run(worker_t *w)
 			outage_over(&a.outage);
 	} while (!life_wait_ms(pause_ms));
 	webhook_free(&a.hook);
+	breaker_free(&a.breaker);
 	free(a.rows);
 }

@@ -104,6 +104,11 @@ err_t alert_take(db_t *db, int64_t now_ms, int64_t lease_until_ms, unsigned limi
 	return n ? set_all(db, SQL_ALERT_LEASE, rows, n, lease_until_ms) : ERR_OK;
 }
 
+err_t alert_not_sent(db_t *db, const alert_row *rows, size_t n)
+{
+	return set_all(db, SQL_ALERT_LEASE, rows, n, 0);
+}
+
 err_t alert_sent(db_t *db, const alert_row *rows, size_t n, int64_t now_ms)
 {
 	return set_all(db, SQL_ALERT_SENT, rows, n, now_ms);

@@ -39,6 +39,8 @@ typedef struct {
 /* Inside the caller's transaction: up to `limit` of them, leased. rows[limit]. */
 err_t alert_take(db_t *db, int64_t now_ms, int64_t lease_until_ms, unsigned limit, alert_row *rows,
 	size_t *count) MUST_CHECK;
+/* They were not said: anybody's again. */
+err_t alert_not_sent(db_t *db, const alert_row *rows, size_t n) MUST_CHECK;
 err_t alert_sent(db_t *db, const alert_row *rows, size_t n, int64_t now_ms) MUST_CHECK;
 
 #endif

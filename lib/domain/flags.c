@@ -231,19 +231,26 @@ int64_t flags_version(const char *text)
 	return h ? (int64_t)h : 1;
 }
 
-int flags_off_percent(const flags_wish *w, const char *cell, int64_t now_ms)
+static int meant_percent(const flags_wish *w, const char *cell, int64_t now_ms)
 {
-	if (!w->given || !w->off || (w->expires_at_ms && w->expires_at_ms <= now_ms))
+	if (!w->given || (w->expires_at_ms && w->expires_at_ms <= now_ms))
 		return 0;
 	if (*cell && *w->cells && !strchr(w->cells, *cell))
 		return 0;
 	return w->percent;
 }
 
+int flags_off_percent(const flags_wish *w, const char *cell, int64_t now_ms)
+{
+	return w->off ? meant_percent(w, cell, now_ms) : 0;
+}
+
 /* ---- in this process ---- */
 enum { WORD_PERCENT_BITS = 7, WORD_INTERFACES_BITS = 8 };
 /* Percent, then interfaces, then the second of the expiry (0: never). 0: not off. */
 static _Atomic uint64_t words[FLAGS_COUNT];
+/* The same of what is said to be on. */
+static _Atomic uint64_t on_words[FLAGS_COUNT];
 
 static struct {
 	char path[512], good[512], cell[2];
@@ -253,7 +260,7 @@ static struct {
 
 static uint64_t word_of(const flags_wish *w)
 {
-	const int percent = flags_off_percent(w, self.cell, 0);
+	const int percent = meant_percent(w, self.cell, 0);
 	const uint64_t expires_s = (uint64_t)(w->expires_at_ms + 999) / 1000;
 	if (percent == 0)
 		return 0;
@@ -270,7 +277,7 @@ static unsigned hundredth(flags_id id, uint64_t who)
 	return (unsigned)((z ^ z >> 31) % 100);
 }
 
-static bool word_off(uint64_t word, flags_id id, uint64_t who)
+static bool word_means(uint64_t word, flags_id id, uint64_t who)
 {
 	const unsigned percent = word & ((1U << WORD_PERCENT_BITS) - 1);
 	const int64_t expires_s = (int64_t)(word >> (WORD_PERCENT_BITS + WORD_INTERFACES_BITS));
@@ -282,12 +289,11 @@ static bool word_off(uint64_t word, flags_id id, uint64_t who)
 bool flags_off(flags_id id, uint64_t who)
 {
 	const uint64_t word = atomic_load_explicit(&words[id], memory_order_relaxed);
-	return word && word_off(word, id, who);
+	return word && word_means(word, id, who);
 }
 
-bool flags_off_at(flags_id id, routes_id interface, uint64_t who)
+static bool word_means_at(uint64_t word, flags_id id, routes_id interface, uint64_t who)
 {
-	const uint64_t word = atomic_load_explicit(&words[id], memory_order_relaxed);
 	if (!word)
 		return false;
 	const unsigned only = word >> WORD_PERCENT_BITS & ((1U << WORD_INTERFACES_BITS) - 1);
@@ -295,10 +301,24 @@ bool flags_off_at(flags_id id, routes_id interface, uint64_t who)
 	for (unsigned i = 0; only && i < row->interface_count; i++)
 		if (row->interface[i] == interface && !(only & 1U << i))
 			return false;
-	if (!word_off(word, id, who))
+	return word_means(word, id, who);
+}
+
+bool flags_off_at(flags_id id, routes_id interface, uint64_t who)
+{
+	const uint64_t word = atomic_load_explicit(&words[id], memory_order_relaxed);
+	if (!word_means_at(word, id, interface, who))
 		return false;
 	metrics_add(METRICS_DEGRADED, id, 1);
 	return true;
+}
+
+flags_word flags_said(flags_id id, routes_id interface, uint64_t who)
+{
+	const uint64_t on = atomic_load_explicit(&on_words[id], memory_order_relaxed);
+	if (flags_off_at(id, interface, who))
+		return FLAGS_OFF;
+	return word_means_at(on, id, interface, who) ? FLAGS_ON : FLAGS_UNSAID;
 }
 
 /* Few rows, and most requests find every word zero. */
@@ -327,8 +347,11 @@ static void show(void)
 static void apply(const flags_wish wish[FLAGS_COUNT], int64_t version)
 {
 	memcpy(self.wish, wish, sizeof self.wish);
-	for (unsigned id = 0; id < FLAGS_COUNT; id++)
-		atomic_store_explicit(&words[id], word_of(&wish[id]), memory_order_relaxed);
+	for (unsigned id = 0; id < FLAGS_COUNT; id++) {
+		const uint64_t word = word_of(&wish[id]);
+		atomic_store_explicit(&words[id], wish[id].off ? word : 0, memory_order_relaxed);
+		atomic_store_explicit(&on_words[id], wish[id].off ? 0 : word, memory_order_relaxed);
+	}
 	show();
 	metrics_set(METRICS_FLAGS_VERSION, 0, version);
 	LOG(INFO, "flags.applied", {"version", LOG_I(version)});

@@ -59,6 +59,10 @@ void flags_look(void);
 bool flags_off(flags_id id, uint64_t who);
 /* As it is for one interface; true is counted as a degraded request. */
 bool flags_off_at(flags_id id, routes_id interface, uint64_t who);
+/* What a person has said of it, for one interface and `who`; FLAGS_OFF is counted as a degraded request.
+ * FLAGS_UNSAID: a breaker may decide, and else it is on. */
+typedef enum { FLAGS_UNSAID, FLAGS_ON, FLAGS_OFF } flags_word;
+flags_word flags_said(flags_id id, routes_id interface, uint64_t who);
 /* Whether a CORE flag that the gate judges covers this interface and is off. */
 bool flags_refuses(routes_id interface, uint64_t who);
 

@@ -264,16 +264,48 @@ err_t program_db_pool(const program_t *p, unsigned connections, db_pool_t **out)
 	return db_pool_new(&p->db, connections, conf_i(p->conf, CONF_DB_POOL_WAIT_MS), out);
 }
 
+void program_breaker(const program_t *p, breaker_of of, breaker_conf *out)
+{
+#define OF(name)                                                                                   \
+	[BREAKER_##name] = {                                                                       \
+		CONF_BREAKER_##name##_WINDOW_MS,                                                   \
+		CONF_BREAKER_##name##_MIN_CALLS,                                                   \
+		CONF_BREAKER_##name##_SLOW_MS,                                                     \
+		CONF_BREAKER_##name##_OPEN_MS,                                                     \
+		CONF_BREAKER_##name##_PROBES,                                                      \
+		CONF_BREAKER_##name##_RECOVER_MS                                                   \
+	}
+	static const struct {
+		conf_id window_ms, min_calls, slow_ms, open_ms, probes, recover_ms;
+	} ids[] = {OF(MEMCACHED), OF(TOKEN_LIST), OF(WEBHOOK)};
+#undef OF
+
+	BUG_ON(of >= sizeof(ids) / sizeof(ids[0]));
+	*out = (breaker_conf){
+		.of = of,
+		.window_ms = conf_i(p->conf, ids[of].window_ms),
+		.min_calls = (unsigned)conf_i(p->conf, ids[of].min_calls),
+		.error_percent = (unsigned)conf_i(p->conf, CONF_BREAKER_ERROR_PERCENT),
+		.slow_percent = (unsigned)conf_i(p->conf, CONF_BREAKER_SLOW_PERCENT),
+		.slow_ms = conf_i(p->conf, ids[of].slow_ms),
+		.open_ms = conf_i(p->conf, ids[of].open_ms),
+		.probes = (unsigned)conf_i(p->conf, ids[of].probes),
+		.recover_ms = conf_i(p->conf, ids[of].recover_ms),
+	};
+}
+
 err_t program_cache(const program_t *p, unsigned handles, cache_t **out)
 {
 	const topology_member *m = topology_member_at(p->cell, p->site);
+	breaker_conf breaker;
 
 	if (!m->memcached_port) {
 		LOG(ERROR, "program.no_memcached", {"site", LOG_S(p->site)});
 		return ERR_CONFIG_INVALID;
 	}
+	program_breaker(p, BREAKER_MEMCACHED, &breaker);
 	return cache_new(m->host, m->memcached_port, conf_i(p->conf, CONF_CACHE_TIMEOUT_MS),
-		conf_i(p->conf, CONF_CACHE_BREAK_MS), handles, out);
+		&breaker, handles, out);
 }
 
 void program_mq_nodes(const topology_t *topo, mq_target *out)

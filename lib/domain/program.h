@@ -7,6 +7,7 @@
 #ifndef HB_DOMAIN_PROGRAM_H
 #define HB_DOMAIN_PROGRAM_H
 
+#include "base/breaker.h"
 #include "base/conf.h"
 #include "base/keys.h"
 #include "domain/topology.h"
@@ -47,6 +48,8 @@ int program_exit(program_t **p, int code) MUST_CHECK;
 _Noreturn void program_quit(int code);
 
 err_t program_db_pool(const program_t *p, unsigned connections, db_pool_t **out) MUST_CHECK;
+/* How the options say that a dependency is judged; not for BREAKER_FINANCE, whose own is. */
+void program_breaker(const program_t *p, breaker_of of, breaker_conf *out);
 err_t program_cache(const program_t *p, unsigned handles, cache_t **out) MUST_CHECK;
 /* RabbitMQ's nodes and our user, all but the password. */
 void program_mq_nodes(const topology_t *topo, mq_target *out);

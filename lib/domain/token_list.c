@@ -200,6 +200,7 @@ typedef struct {
 	token_list_entry *out;
 	size_t count;
 	bool whole;
+	err_t error; /* of memcached */
 } reading;
 
 static bool known(const reading *r, const token_win *win)
@@ -250,6 +251,7 @@ static void read_day(cache_t *cache, reading *r, int64_t day)
 		/* Too long for us is not found either, and 256 wins of a day are more than any
 		 * campaign allows. */
 		r->whole = r->whole && e == ERR_NOT_FOUND;
+		r->error = e == ERR_NOT_FOUND ? r->error : e;
 		n = 0;
 	}
 	for (size_t at = 0; at < n;) {
@@ -315,14 +317,15 @@ static err_t listed_since(cache_t *cache, unsigned writers, int64_t now_ms, int6
 	return e;
 }
 
-void token_list_read(cache_t *cache, const keys_ring_t *keys, unsigned writers, uint64_t uid,
+err_t token_list_read(cache_t *cache, const keys_ring_t *keys, unsigned writers, uint64_t uid,
 	int64_t now_ms, token_list_entry *out, size_t *count, bool *complete)
 {
-	reading r = {.keys = keys, .uid = uid, .out = out, .whole = true};
+	reading r = {.keys = keys, .uid = uid, .out = out};
 	int64_t today = (now_ms + TOKEN_LIST_SKEW_MS) / DAY_MS, first = today, since;
 	proof done;
 
-	r.whole = proof_get(cache, DONE_KEY, &done) == ERR_OK;
+	err_t e = proof_get(cache, DONE_KEY, &done);
+	r.whole = e == ERR_OK;
 	if (r.whole) {
 		first = (done.a - TOKEN_LIST_SKEW_MS) / DAY_MS;
 		if (first <= today - TOKEN_LIST_DAYS) {
@@ -332,7 +335,11 @@ void token_list_read(cache_t *cache, const keys_ring_t *keys, unsigned writers, 
 	}
 	for (int64_t day = first; day <= today; day++)
 		read_day(cache, &r, day);
-	*complete = r.whole && listed_since(cache, writers, now_ms, &since) == ERR_OK &&
-		    since + TOKEN_LIST_SKEW_MS <= done.a;
 	*count = r.count;
+	*complete = false;
+	if (r.whole) {
+		e = listed_since(cache, writers, now_ms, &since);
+		*complete = e == ERR_OK && since + TOKEN_LIST_SKEW_MS <= done.a;
+	}
+	return e == ERR_CACHE_UNAVAILABLE ? e : r.error;
 }

@@ -61,8 +61,8 @@ typedef struct {
 /* The user's tokens that open, each (issuer's) external order number once, in the order of winning;
  * recorded, spent and expired ones may be among them. `writers`: how many instances of hb-rain the
  * topology has at this site. out holds TOKEN_LIST_MAX; *count is set in any case, and what is there
- * may be shown also when *complete is false. */
-void token_list_read(cache_t *cache, const keys_ring_t *keys, unsigned writers, uint64_t uid,
-	int64_t now_ms, token_list_entry *out, size_t *count, bool *complete);
+ * may be shown also when *complete is false. ERR_CACHE_UNAVAILABLE: memcached left a question open. */
+err_t token_list_read(cache_t *cache, const keys_ring_t *keys, unsigned writers, uint64_t uid,
+	int64_t now_ms, token_list_entry *out, size_t *count, bool *complete) MUST_CHECK;
 
 #endif

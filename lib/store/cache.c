@@ -1,8 +1,8 @@
 /* memcached through libmemcached. A memcached_st is not thread-safe and remembers failures in ways
  * of its own, so handles are lent out one thread at a time, and one that failed is thrown away with
  * its connection: a late reply can then never meet another question. A value carries its key in
- * front all the same. The breaker lets one caller through when its time is over; the others go on
- * failing at once until that one has had an answer. */
+ * front all the same. Waiting in vain for a handle is a failure of memcached's like any other: those
+ * that have one wait for it. */
 #include "store/cache.h"
 
 #include "base/clk.h"
@@ -12,7 +12,6 @@
 
 #include <libmemcached/memcached.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -27,8 +26,8 @@ enum {
 struct cache {
 	char host[64];
 	uint16_t port;
-	int64_t timeout_ms, break_ms;
-	_Atomic int64_t broken_until_ms; /* 0: working */
+	int64_t timeout_ms;
+	breaker_t *breaker;
 	pthread_mutex_t lock;
 	pthread_cond_t given;
 	unsigned idle_count, handles;
@@ -58,7 +57,7 @@ static memcached_st *handle_new(const cache_t *c)
 	return h;
 }
 
-err_t cache_new(const char *host, uint16_t port, int64_t timeout_ms, int64_t break_ms,
+err_t cache_new(const char *host, uint16_t port, int64_t timeout_ms, const breaker_conf *breaker,
 	unsigned handles, cache_t **out)
 {
 	pthread_condattr_t attr;
@@ -68,14 +67,13 @@ err_t cache_new(const char *host, uint16_t port, int64_t timeout_ms, int64_t bre
 	strcpy(c->host, host);
 	c->port = port;
 	c->timeout_ms = timeout_ms;
-	c->break_ms = break_ms;
+	c->breaker = breaker_new(breaker);
 	c->handles = c->idle_count = handles;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&c->given, &attr);
 	pthread_condattr_destroy(&attr);
-	metrics_show(METRICS_BREAKER_OPEN);
 	*out = c;
 	return ERR_OK;
 }
@@ -89,24 +87,18 @@ void cache_free(cache_t **c)
 		if ((*c)->idle[i])
 			memcached_free((*c)->idle[i]);
 	}
-	if ((*c)->broken_until_ms != 0)
-		metrics_add(METRICS_BREAKER_OPEN, 0, -1);
+	breaker_free(&(*c)->breaker);
 	pthread_cond_destroy(&(*c)->given);
 	pthread_mutex_destroy(&(*c)->lock);
 	free(*c);
 	*c = NULL;
 }
 
-/* Whether a call may be made; past the break one caller wins the right to try. */
-static bool breaker_allows(cache_t *c)
-{
-	int64_t until = atomic_load(&c->broken_until_ms), now = clk_mono_ms();
-
-	if (until == 0)
-		return true;
-	return now >= until &&
-	       atomic_compare_exchange_strong(&c->broken_until_ms, &until, now + c->break_ms);
-}
+/* One question: who may ask it, and with what. */
+typedef struct {
+	breaker_ticket ticket;
+	memcached_st *h;
+} question;
 
 static struct timespec deadline_in(int64_t ms)
 {
@@ -119,14 +111,12 @@ static struct timespec deadline_in(int64_t ms)
 	return ts;
 }
 
-static err_t take(cache_t *c, memcached_st **out)
+static bool take_handle(cache_t *c, memcached_st **out)
 {
 	struct timespec deadline = deadline_in(c->timeout_ms);
 	int rc = 0;
 	bool got = false;
 
-	if (!breaker_allows(c))
-		return ERR_CACHE_UNAVAILABLE;
 	pthread_mutex_lock(&c->lock);
 	while (c->idle_count == 0 && rc == 0)
 		rc = pthread_cond_timedwait(&c->given, &c->lock, &deadline);
@@ -135,10 +125,19 @@ static err_t take(cache_t *c, memcached_st **out)
 		got = true;
 	}
 	pthread_mutex_unlock(&c->lock);
-	if (!got)
+	return got;
+}
+
+static err_t take(cache_t *c, question *q)
+{
+	if (!breaker_take(c->breaker, clk_mono_us(), &q->ticket))
 		return ERR_CACHE_UNAVAILABLE;
-	if (!*out)
-		*out = handle_new(c);
+	if (!take_handle(c, &q->h)) {
+		breaker_give(c->breaker, &q->ticket, BREAKER_FAILED, clk_mono_us());
+		return ERR_CACHE_UNAVAILABLE;
+	}
+	if (!q->h)
+		q->h = handle_new(c);
 	return ERR_OK;
 }
 
@@ -151,24 +150,18 @@ static void give(cache_t *c, memcached_st *h)
 }
 
 /* Gives the handle back after an answer of any kind. */
-static void answered(cache_t *c, memcached_st *h)
+static void answered(cache_t *c, const question *q)
 {
-	if (atomic_load_explicit(&c->broken_until_ms, memory_order_relaxed) != 0 &&
-		atomic_exchange(&c->broken_until_ms, 0) != 0) {
-		metrics_add(METRICS_BREAKER_OPEN, 0, -1);
-		LOG0(INFO, "cache.back");
-	}
-	give(c, h);
+	breaker_give(c->breaker, &q->ticket, BREAKER_OK, clk_mono_us());
+	give(c, q->h);
 }
 
-static err_t failed(cache_t *c, memcached_st *h, const char *why)
+static err_t failed(cache_t *c, const question *q, const char *why)
 {
-	if (atomic_exchange(&c->broken_until_ms, clk_mono_ms() + c->break_ms) == 0) {
-		metrics_add(METRICS_BREAKER_OPEN, 0, 1);
-		LOG(WARN, "cache.broken", {"port", LOG_U(c->port)}, {"why", LOG_S(why)});
-	}
+	LOG(DEBUG, "cache.failed", {"port", LOG_U(c->port)}, {"why", LOG_S(why)});
+	breaker_give(c->breaker, &q->ticket, BREAKER_FAILED, clk_mono_us());
 	METRICS_INC(CACHE_FAILURES);
-	memcached_free(h);
+	memcached_free(q->h);
 	give(c, NULL);
 	return ERR_CACHE_UNAVAILABLE;
 }
@@ -188,22 +181,22 @@ err_t cache_get(cache_t *c, const char *key, void *value, size_t *len)
 {
 	size_t key_len = key_length(key), n = 0;
 	memcached_return_t rc;
-	memcached_st *h;
+	question q;
 	uint32_t flags;
-	err_t e = take(c, &h);
+	err_t e = take(c, &q);
 
 	if (e != ERR_OK)
 		return e;
-	char *got = memcached_get(h, key, key_len, &n, &flags, &rc);
+	char *got = memcached_get(q.h, key, key_len, &n, &flags, &rc);
 	if (rc == MEMCACHED_NOTFOUND) {
-		answered(c, h);
+		answered(c, &q);
 		return ERR_NOT_FOUND;
 	}
 	if (rc != MEMCACHED_SUCCESS) {
-		e = failed(c, h, memcached_strerror(h, rc));
+		e = failed(c, &q, memcached_strerror(q.h, rc));
 	} else if (!got || n < key_len + 1 || memcmp(got, key, key_len + 1) != 0) {
-		e = failed(c, h, "the value of another key");
-	} else if (answered(c, h), n - key_len - 1 > *len) {
+		e = failed(c, &q, "the value of another key");
+	} else if (answered(c, &q), n - key_len - 1 > *len) {
 		e = ERR_NOT_FOUND; /* of another release: as good as none */
 	} else {
 		*len = n - key_len - 1;
@@ -216,10 +209,10 @@ err_t cache_get(cache_t *c, const char *key, void *value, size_t *len)
 err_t cache_set(cache_t *c, const char *key, const void *value, size_t len, uint32_t ttl_s)
 {
 	size_t key_len = key_length(key);
-	memcached_st *h;
+	question q;
 
 	BUG_ON(len > VALUE_MAX_BYTES || ttl_s == 0 || ttl_s > TTL_MAX_S);
-	err_t e = take(c, &h);
+	err_t e = take(c, &q);
 	if (e != ERR_OK)
 		return e;
 	char *whole = malloc(key_len + 1 + len);
@@ -227,11 +220,11 @@ err_t cache_set(cache_t *c, const char *key, const void *value, size_t len, uint
 	memcpy(whole, key, key_len + 1);
 	memcpy(whole + key_len + 1, value, len);
 	memcached_return_t rc =
-		memcached_set(h, key, key_len, whole, key_len + 1 + len, (time_t)ttl_s, 0);
+		memcached_set(q.h, key, key_len, whole, key_len + 1 + len, (time_t)ttl_s, 0);
 	free(whole);
 	if (rc != MEMCACHED_SUCCESS)
-		return failed(c, h, memcached_strerror(h, rc));
-	answered(c, h);
+		return failed(c, &q, memcached_strerror(q.h, rc));
+	answered(c, &q);
 	return ERR_OK;
 }
 
@@ -250,10 +243,10 @@ err_t cache_append(cache_t *c, const char *key, const void *value, size_t len, u
 {
 	size_t key_len = key_length(key);
 	memcached_return_t rc = MEMCACHED_NOTSTORED;
-	memcached_st *h;
+	question q;
 
 	BUG_ON(len > VALUE_MAX_BYTES || ttl_s == 0 || ttl_s > TTL_MAX_S);
-	err_t e = take(c, &h);
+	err_t e = take(c, &q);
 	if (e != ERR_OK)
 		return e;
 	char *whole = malloc(key_len + 1 + len);
@@ -262,47 +255,47 @@ err_t cache_append(cache_t *c, const char *key, const void *value, size_t len, u
 	memcpy(whole + key_len + 1, value, len);
 	/* Not stored by the add: somebody made the value meanwhile. */
 	for (int i = 0; i < COUNT_TRIES && rc == MEMCACHED_NOTSTORED; i++)
-		rc = append_once(h, key, key_len, whole, key_len + 1 + len, ttl_s);
+		rc = append_once(q.h, key, key_len, whole, key_len + 1 + len, ttl_s);
 	free(whole);
 	if (rc != MEMCACHED_SUCCESS)
-		return failed(c, h, memcached_strerror(h, rc));
-	answered(c, h);
+		return failed(c, &q, memcached_strerror(q.h, rc));
+	answered(c, &q);
 	return ERR_OK;
 }
 
 err_t cache_evictions(cache_t *c, uint64_t *count)
 {
 	memcached_return_t rc, got = MEMCACHED_FAILURE;
-	memcached_st *h;
-	err_t e = take(c, &h);
+	question q;
+	err_t e = take(c, &q);
 
 	if (e != ERR_OK)
 		return e;
-	memcached_stat_st *stat = memcached_stat(h, NULL, &rc);
+	memcached_stat_st *stat = memcached_stat(q.h, NULL, &rc);
 	char *text = stat && rc == MEMCACHED_SUCCESS
-			     ? memcached_stat_get_value(h, stat, "evictions", &got)
+			     ? memcached_stat_get_value(q.h, stat, "evictions", &got)
 			     : NULL;
 	bool ok = text && got == MEMCACHED_SUCCESS && parse_u64(text, INT64_MAX, count);
 	free(text);
-	memcached_stat_free(h, stat);
+	memcached_stat_free(q.h, stat);
 	if (!ok)
-		return failed(c, h, memcached_strerror(h, rc));
-	answered(c, h);
+		return failed(c, &q, memcached_strerror(q.h, rc));
+	answered(c, &q);
 	return ERR_OK;
 }
 
 err_t cache_delete(cache_t *c, const char *key)
 {
 	size_t key_len = key_length(key);
-	memcached_st *h;
-	err_t e = take(c, &h);
+	question q;
+	err_t e = take(c, &q);
 
 	if (e != ERR_OK)
 		return e;
-	memcached_return_t rc = memcached_delete(h, key, key_len, 0);
+	memcached_return_t rc = memcached_delete(q.h, key, key_len, 0);
 	if (rc != MEMCACHED_SUCCESS && rc != MEMCACHED_NOTFOUND)
-		return failed(c, h, memcached_strerror(h, rc));
-	answered(c, h);
+		return failed(c, &q, memcached_strerror(q.h, rc));
+	answered(c, &q);
 	return ERR_OK;
 }
 
@@ -327,19 +320,19 @@ err_t cache_count_by(cache_t *c, const char *key, unsigned by, uint32_t ttl_s, u
 {
 	size_t key_len = key_length(key);
 	memcached_return_t rc = MEMCACHED_NOTSTORED;
-	memcached_st *h;
+	question q;
 	uint64_t value = 0;
 
 	BUG_ON(ttl_s == 0 || ttl_s > TTL_MAX_S || by == 0 || by > 9);
-	err_t e = take(c, &h);
+	err_t e = take(c, &q);
 	if (e != ERR_OK)
 		return e;
 	/* Not stored: somebody made the counter meanwhile. */
 	for (int i = 0; i < COUNT_TRIES && rc == MEMCACHED_NOTSTORED; i++)
-		rc = count_once(h, key, key_len, by, ttl_s, &value);
+		rc = count_once(q.h, key, key_len, by, ttl_s, &value);
 	if (rc != MEMCACHED_SUCCESS)
-		return failed(c, h, memcached_strerror(h, rc));
-	answered(c, h);
+		return failed(c, &q, memcached_strerror(q.h, rc));
+	answered(c, &q);
 	*now = value;
 	return ERR_OK;
 }

@@ -1,17 +1,17 @@
 /* cache: memcached, never believed about money. A pool of handles with short time-outs and a
- * breaker: after a failure it is left alone for a while (calls fail at once). Values carry their
- * key and are checked against it, because a reply after a time-out once belonged to another key.
- * Threads: all safe. */
+ * breaker: calls that it holds back fail at once. Values carry their key and are checked against it,
+ * because a reply after a time-out once belonged to another key. Threads: all safe. */
 #ifndef HB_STORE_CACHE_H
 #define HB_STORE_CACHE_H
 
+#include "base/breaker.h"
 #include "base/err.h"
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct cache cache_t;
 
-err_t cache_new(const char *host, uint16_t port, int64_t timeout_ms, int64_t break_ms,
+err_t cache_new(const char *host, uint16_t port, int64_t timeout_ms, const breaker_conf *breaker,
 	unsigned handles, cache_t **out) MUST_CHECK;
 void cache_free(cache_t **c);
 /* ERR_NOT_FOUND, ERR_CACHE_UNAVAILABLE. *len: in the room, out the bytes. */

@@ -4,9 +4,11 @@
  * queue in which only some messages need finance would stand still for all of them. */
 #include "store/finance_limits.h"
 
+#include "base/breaker.h"
 #include "base/clk.h"
 #include "base/keys.h"
 #include "base/logger.h"
+#include "base/metrics.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,15 @@ struct finance_limits {
 	int64_t rest_until_us;   /* monotonic, once they are too many */
 	bool trying;             /* one of them is under way to see whether finance is back */
 };
+
+/* What is left alone is shown with the breakers. */
+static void show(int64_t change)
+{
+	metrics_add(METRICS_BREAKER_OPEN, BREAKER_FINANCE, change);
+	metrics_add(METRICS_BREAKER_HELD_PERCENT, BREAKER_FINANCE, 100 * change);
+	metrics_show(METRICS_BREAKER_OPEN);
+	metrics_show(METRICS_BREAKER_HELD_PERCENT);
+}
 
 finance_limits_t *finance_limits_new(const finance_limits_conf *c)
 {
@@ -42,6 +53,8 @@ void finance_limits_free(finance_limits_t **l)
 {
 	if (!*l)
 		return;
+	if ((*l)->unanswered >= (*l)->c.rest_after)
+		show(-1);
 	pthread_cond_destroy(&(*l)->freed);
 	pthread_mutex_destroy(&(*l)->lock);
 	free(*l);
@@ -76,7 +89,9 @@ err_t finance_limits_take(finance_limits_t *l, finance_op op)
 		l->now[op]++;
 		l->next_us = start_us + l->gap_us;
 	}
+	const bool held = !place && left_alone(l, now_us);
 	pthread_mutex_unlock(&l->lock);
+	metrics_add(METRICS_BREAKER_HELD, BREAKER_FINANCE, held);
 	if (!place)
 		return ERR_TIMEOUT;
 	if (start_us > now_us)
@@ -105,8 +120,12 @@ void finance_limits_give(finance_limits_t *l, finance_op op, bool answered)
 		l->rest_until_us = clk_mono_us() + rest_us(l);
 	pthread_cond_broadcast(&l->freed);
 	pthread_mutex_unlock(&l->lock);
-	if (rests && !rested)
+	if (rests && !rested) {
+		show(1);
 		LOG(WARN, "finance.left_alone", {"unanswered", LOG_U(l->c.rest_after)});
-	if (rested && !rests)
+	}
+	if (rested && !rests) {
+		show(-1);
 		LOG0(INFO, "finance.answers_again");
+	}
 }

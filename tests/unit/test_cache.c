@@ -22,6 +22,14 @@
 
 enum { TIMEOUT_MS = 50, BREAK_MS = 400 };
 
+static const breaker_conf breaker = {.of = BREAKER_MEMCACHED,
+	.window_ms = 1000,
+	.min_calls = 1,
+	.error_percent = 100,
+	.slow_percent = 100,
+	.open_ms = BREAK_MS,
+	.probes = 1};
+
 static server_address server;
 static proxy_t *proxy;
 static cache_t *cache;
@@ -38,7 +46,7 @@ static int start(void **state)
 {
 	(void)state;
 	proxy_set(proxy, PROXY_PASS);
-	return cache_new("127.0.0.1", proxy_port(proxy), TIMEOUT_MS, BREAK_MS, 4, &cache) == ERR_OK
+	return cache_new("127.0.0.1", proxy_port(proxy), TIMEOUT_MS, &breaker, 4, &cache) == ERR_OK
 		       ? 0
 		       : -1;
 }
@@ -283,7 +291,8 @@ static void the_value_of_another_key_is_refused(void **state)
 	assert_int_equal(listen(fd, 1), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&here, &size), 0);
 	assert_int_equal(pthread_create(&thread, NULL, answer_wrongly, &fd), 0);
-	assert_int_equal(cache_new("127.0.0.1", ntohs(here.sin_port), 500, 400, 1, &c), ERR_OK);
+	assert_int_equal(
+		cache_new("127.0.0.1", ntohs(here.sin_port), 500, &breaker, 1, &c), ERR_OK);
 	assert_int_equal(cache_get(c, "hbtest:mine", value, &len), ERR_CACHE_UNAVAILABLE);
 	assert_int_equal(len, sizeof value);
 	cache_free(&c);
@@ -309,7 +318,7 @@ static void connecting_where_nobody_answers_ends_in_time(void **state)
 		(void)!connect(filler[i], (struct sockaddr *)&here, size);
 	}
 	assert_int_equal(
-		cache_new("127.0.0.1", ntohs(here.sin_port), TIMEOUT_MS, BREAK_MS, 1, &c), ERR_OK);
+		cache_new("127.0.0.1", ntohs(here.sin_port), TIMEOUT_MS, &breaker, 1, &c), ERR_OK);
 	int64_t began = clk_mono_ms();
 	assert_int_equal(cache_set(c, "hbtest:x", "x", 1, 1), ERR_CACHE_UNAVAILABLE);
 	assert_in_range(clk_mono_ms() - began, 0, 3 * TIMEOUT_MS + 20);

@@ -15,6 +15,14 @@
 
 enum { TIMEOUT_MS = 200, BREAK_MS = 50 };
 
+static const breaker_conf breaker = {.of = BREAKER_MEMCACHED,
+	.window_ms = 1000,
+	.min_calls = 1,
+	.error_percent = 100,
+	.slow_percent = 100,
+	.open_ms = BREAK_MS,
+	.probes = 1};
+
 static server_address server;
 static proxy_t *proxy;
 static cache_t *cache, *readers; /* the writer's through the proxy */
@@ -29,7 +37,8 @@ static size_t count;
 static bool complete(unsigned writers)
 {
 	bool whole;
-	token_list_read(readers, keys, writers, uid, now, entry, &count, &whole);
+	assert_int_equal(
+		token_list_read(readers, keys, writers, uid, now, entry, &count, &whole), ERR_OK);
 	return whole;
 }
 
@@ -285,9 +294,9 @@ int main(void)
 	uid = (uint64_t)getpid() * 1000;
 	now = clk_wall_ms();
 	assert_int_equal(
-		cache_new("127.0.0.1", proxy_port(proxy), TIMEOUT_MS, BREAK_MS, 2, &cache), ERR_OK);
+		cache_new("127.0.0.1", proxy_port(proxy), TIMEOUT_MS, &breaker, 2, &cache), ERR_OK);
 	assert_int_equal(
-		cache_new(server.host, server.port, TIMEOUT_MS, BREAK_MS, 2, &readers), ERR_OK);
+		cache_new(server.host, server.port, TIMEOUT_MS, &breaker, 2, &readers), ERR_OK);
 	int failures = cmocka_run_group_tests_name("token_list", tests, NULL, NULL);
 	(void)!cache_delete(readers, "tl:live:1");
 	(void)!cache_delete(readers, "tl:birth");
