@@ -148,6 +148,20 @@ static void what_is_older_than_the_window_does_not_count(void **state)
 	assert_true(is_open());
 }
 
+static void a_pause_longer_than_the_window_begins_it_anew(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		calls(1, BREAKER_OK);
+		calls(1, BREAKER_FAILED);
+	}
+	now_us += 9000000;
+	calls(5, BREAKER_FAILED);
+	calls(1, BREAKER_OK);
+	calls(3, BREAKER_FAILED);
+	assert_false(is_open());
+}
+
 static void open_it(void)
 {
 	calls(10, BREAKER_FAILED);
@@ -249,6 +263,7 @@ static void what_comes_back_late_does_not_count(void **state)
 	assert_false(is_open());
 	for (unsigned i = 1; i < 12; i++)
 		breaker_give(b, &t[i], BREAKER_FAILED, now_us);
+	assert_true(call(BREAKER_FAILED)); /* the first of its row */
 	assert_false(is_open());
 }
 
@@ -314,6 +329,7 @@ int main(void)
 		T(failures_in_a_row_are_enough_in_a_busy_window),
 		T(slow_calls_open_it_as_well),
 		T(what_is_older_than_the_window_does_not_count),
+		T(a_pause_longer_than_the_window_begins_it_anew),
 		T(after_its_time_as_many_probes_as_it_says_are_let_through),
 		T(one_bad_probe_opens_it_for_its_whole_time),
 		T(then_a_growing_share_is_let_through),
