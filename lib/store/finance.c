@@ -267,55 +267,14 @@ static err_t exchange(finance_t *f, call_t *c)
 	return ERR_FINANCE_UNAVAILABLE;
 }
 
-static void copy_text(char *out, size_t room, const json_t *v)
-{
-	const char *s = json_string_value(v);
-	snprintf(out, room, "%s", s ? s : "");
-}
-
-/* A 200's body: an answer about the order that was asked about, complete and well formed. */
-static err_t read_answer(const call_t *c, const json_t *o, finance_answer *a)
-{
-	finance_answer got = {0};
-	const char *no = json_string_value(json_object_get(o, "order_no"));
-	const char *kind = json_string_value(json_object_get(o, "kind"));
-	const char *outcome = json_string_value(json_object_get(o, "outcome"));
-	const json_t *money = json_object_get(o, "amount");
-	const json_t *fen = json_object_get(money, "amount");
-	const char *currency = json_string_value(json_object_get(money, "currency"));
-	uint64_t number;
-	if (!no || !kind || !outcome || !currency || !parse_u64(no, INT64_MAX, &number) ||
-		number != c->order_no || finance_kind_named(kind) != c->kind ||
-		strcmp(currency, "CNY") != 0 || !json_is_integer(fen) ||
-		json_integer_value(fen) < 0)
-		return ERR_FINANCE_UNAVAILABLE;
-	got.outcome = finance_outcome_named(outcome);
-	got.amount_fen = json_integer_value(fen);
-	if (!got.outcome || (got.outcome == FINANCE_DONE && got.amount_fen == 0))
-		return ERR_FINANCE_UNAVAILABLE;
-	copy_text(got.reason, sizeof got.reason, json_object_get(o, "reason"));
-	copy_text(got.cashier_url, sizeof got.cashier_url, json_object_get(o, "cashier_url"));
-	*a = got;
-	return ERR_OK;
-}
-
 static err_t understand(finance_t *f, const call_t *c, finance_answer *a)
 {
-	err_t err = ERR_FINANCE_UNAVAILABLE;
-	json_t *o = json_loadb(f->body, f->len, JSON_REJECT_DUPLICATES, NULL);
-	const char *code = json_string_value(json_object_get(o, "code"));
-	if (c->status == 200 || c->status == 201) {
-		err = read_answer(c, o, a);
-	} else if (c->status == 404 && code && strcmp(code, "ORDER_NOT_KNOWN") == 0) {
-		*a = (finance_answer){.outcome = FINANCE_NOT_KNOWN};
-		err = ERR_OK;
-	} else if (c->status == 409 && code && strcmp(code, "ORDER_CONFLICT") == 0) {
-		err = ERR_ORDER_CONFLICT;
-	}
+	char code[FINANCE_CODE_BYTES];
+	const err_t err = finance_parse_answer(
+		c->kind, c->order_no, c->status, f->body, f->len, a, code);
 	if (err != ERR_OK)
 		LOG(WARN, "finance.answer", {"path", LOG_S(c->path)}, {"status", LOG_I(c->status)},
-			{"code", LOG_S(code ? code : "")});
-	json_decref(o);
+			{"code", LOG_S(code)});
 	return err;
 }
 

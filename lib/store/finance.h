@@ -109,4 +109,11 @@ typedef struct {
 } finance_event;
 err_t finance_parse_event(const char *body, size_t n, finance_event *out) MUST_CHECK;
 
+/* The answer, signed already, to a question about an order: HTTP status and body.
+ * ERR_ORDER_CONFLICT: finance knows the number with other values; ERR_FINANCE_UNAVAILABLE: anything
+ * that is no word about this order. *code, always set: what a problem calls itself, "" when nothing. */
+enum { FINANCE_CODE_BYTES = 64 };
+err_t finance_parse_answer(finance_kind kind, uint64_t order_no, long status, const char *body,
+	size_t n, finance_answer *a, char code[FINANCE_CODE_BYTES]) MUST_CHECK;
+
 #endif

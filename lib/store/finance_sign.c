@@ -1,5 +1,5 @@
-/* The pure half of the finance protocol: signatures, names, and the body of a callback. It knows no
- * HTTP, so that hb-finance-sim and the programs that receive callbacks use the very same code as
+/* The pure half of the finance protocol: signatures, names, and the bodies of callbacks and answers. It
+ * knows no HTTP, so that hb-finance-sim and the programs that receive callbacks use the very same code as
  * the client. */
 #include "store/finance.h"
 
@@ -105,6 +105,53 @@ err_t finance_parse_event(const char *body, size_t n, finance_event *out)
 	*out = e;
 	err = ERR_OK;
 out:
+	json_decref(o);
+	return err;
+}
+
+/* Whole or not at all: nobody can pay at half an address. */
+static void copy_text(char *out, size_t room, const json_t *v)
+{
+	const char *s = json_string_value(v);
+	const size_t n = json_string_length(v);
+	const bool fits = s && n < room && parse_text_ok(s, n);
+	snprintf(out, room, "%s", fits ? s : "");
+}
+
+/* A 200's body: an answer about the order that was asked about, complete and well formed. */
+static err_t read_answer(finance_kind kind, uint64_t order_no, const json_t *o, finance_answer *a)
+{
+	finance_answer got = {0};
+	const char *no, *is, *outcome;
+	uint64_t number;
+	if (!text_of(o, "order_no", &no) || !text_of(o, "kind", &is) ||
+		!text_of(o, "outcome", &outcome) || !money_of(o, "amount", &got.amount_fen) ||
+		!parse_u64(no, INT64_MAX, &number) || number != order_no ||
+		finance_kind_named(is) != kind)
+		return ERR_FINANCE_UNAVAILABLE;
+	got.outcome = finance_outcome_named(outcome);
+	if (!got.outcome || (got.outcome == FINANCE_DONE && got.amount_fen == 0))
+		return ERR_FINANCE_UNAVAILABLE;
+	copy_text(got.reason, sizeof got.reason, json_object_get(o, "reason"));
+	copy_text(got.cashier_url, sizeof got.cashier_url, json_object_get(o, "cashier_url"));
+	*a = got;
+	return ERR_OK;
+}
+
+err_t finance_parse_answer(finance_kind kind, uint64_t order_no, long status, const char *body,
+	size_t n, finance_answer *a, char code[FINANCE_CODE_BYTES])
+{
+	err_t err = ERR_FINANCE_UNAVAILABLE;
+	json_t *o = json_loadb(body, n, JSON_REJECT_DUPLICATES, NULL);
+	copy_text(code, FINANCE_CODE_BYTES, json_object_get(o, "code"));
+	if (status == 200 || status == 201) {
+		err = read_answer(kind, order_no, o, a);
+	} else if (status == 404 && strcmp(code, "ORDER_NOT_KNOWN") == 0) {
+		*a = (finance_answer){.outcome = FINANCE_NOT_KNOWN};
+		err = ERR_OK;
+	} else if (status == 409 && strcmp(code, "ORDER_CONFLICT") == 0) {
+		err = ERR_ORDER_CONFLICT;
+	}
 	json_decref(o);
 	return err;
 }

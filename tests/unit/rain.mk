@@ -13,3 +13,8 @@ tests_unit_test_campaign_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 tests_unit_test_win_table_SOURCES = tests/unit/test_win_table.c fcgi/places.c fcgi/places.h fcgi/win_table.c fcgi/win_table.h fcgi/win_log.c fcgi/win_log.h tests/unit/unit.h tests/unit/files.h
 tests_unit_test_win_table_LDADD = $(BASE_LIBS) $(UNIT_LIBS)
 dist_check_SCRIPTS += tests/unit/test_audit.sh
+
+SERVER_TESTS += tests/unit/test_rain_budget
+tests_unit_test_rain_budget_SOURCES = tests/unit/test_rain_budget.c fcgi/rain_budget.c fcgi/rain_budget.h $(CELL_DB_SOURCES)
+tests_unit_test_rain_budget_CPPFLAGS = $(CELL_DB_CPPFLAGS)
+tests_unit_test_rain_budget_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
