@@ -43,9 +43,8 @@ static err_t body_read(app_call_t *c, partner_body *b)
 	if (strchr(b->out_order_no, '~'))
 		return http_field_error_add(
 			r, "out_order_no", "format", "may hold only A-Z a-z 0-9 . _ : -");
-	if (b->expires_at_ms <= c->now_ms || b->expires_at_ms > c->now_ms + ttl_s * 1000)
-		return http_field_error_add(
-			r, "expires_at", "range", "is over already, or too far away");
+	if (b->expires_at_ms > c->now_ms + ttl_s * 1000)
+		return http_field_error_add(r, "expires_at", "range", "is too far away");
 	if (b->amount_fen < 1 || b->amount_fen > most) {
 		r->detail = arena_printf(r->arena, "amount must be 1 to %lld fen", (long long)most);
 		return ERR_AMOUNT_OUT_OF_RANGE;
@@ -77,6 +76,9 @@ static err_t issue(app_call_t *c, const issue_order *o, issue_order *granted)
 	if (e == ERR_INVALID_FIELD)
 		return http_field_error_add(
 			c->r, "campaign", "unknown", "there is no such campaign");
+	/* Only of a number that nobody knows: a repeat gets its answer. */
+	if (e == ERR_SUBSIDY_EXPIRED)
+		return http_field_error_add(c->r, "expires_at", "range", "is over already");
 	if (e == ERR_BUDGET_SPENT)
 		c->r->detail = "What the campaign has left for this user's cell is less";
 	/* A problem of our own making is none of the partner's. */

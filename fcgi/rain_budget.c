@@ -202,9 +202,11 @@ static err_t lease_tx(db_t *db, void *ctx)
 			db_u(STATES_LEASE_OPEN), db_i(l->now_ms), db_i(l->ends_at_ms),
 			db_i(l->settle_at_ms)),
 		NULL);
-	return e == ERR_OK ? ledger_book(db, LEDGER_BY_LEASE, l->id, l->campaign, l->campaign,
-				     l->got_fen, l->now_ms, &booked)
-			   : e;
+	if (e == ERR_OK)
+		e = ledger_book(db, LEDGER_BY_LEASE, l->id, l->campaign, l->campaign, l->got_fen,
+			l->now_ms, &booked);
+	/* Another hb-rain took of it since: what it has left is read again. */
+	return e == ERR_BALANCE_TOO_LOW ? ERR_DB_RETRY : e;
 }
 
 static purse *purse_of(rain_budget_t *b, uint32_t campaign)

@@ -57,22 +57,10 @@ age_step age_due(const age_range *ranges, unsigned count, unsigned i, const age_
 	}
 }
 
-/* One number of the first row; *out is 0 when there is none. */
-static err_t one_number(db_t *db, sql_id id, const db_val *v, size_t n, uint64_t *out)
-{
-	db_rows_t *r;
-	err_t err = db_select(db, id, v, n, &r);
-	if (err != ERR_OK)
-		return err;
-	*out = db_rows_next(r) && !db_rows_null(r, 0) ? db_rows_u(r, 0) : 0;
-	db_rows_free(&r);
-	return ERR_OK;
-}
-
 err_t age_lock(db_t *db, bool *mine)
 {
 	uint64_t got;
-	err_t err = one_number(db, SQL_AGE_LOCK, DB_NONE, &got);
+	err_t err = db_select_number(db, SQL_AGE_LOCK, DB_NONE, &got);
 	if (err == ERR_OK)
 		*mine = got == 1;
 	return err;
@@ -107,7 +95,7 @@ err_t age_load(db_t *db, age_range *ranges, unsigned *count, uint64_t *next_no)
 	while (db_rows_next(r))
 		read_range(r, &ranges[n++]);
 	db_rows_free(&r);
-	err = one_number(db, SQL_AGE_NEXT_SEQ, DB_NONE, &seq);
+	err = db_select_number(db, SQL_AGE_NEXT_SEQ, DB_NONE, &seq);
 	*count = n;
 	*next_no = seq * NUMBERS_PER_SEQ;
 	return err;
@@ -210,7 +198,7 @@ err_t age_add(db_t *db, uint64_t last_below, int64_t now_ms)
 {
 	uint64_t below = last_below + (uint64_t)AGE_RANGE_SEQS * NUMBERS_PER_SEQ, beyond;
 	/* Splitting pmax copies what is in it while everybody waits. */
-	err_t err = one_number(
+	err_t err = db_select_number(
 		db, SQL_AGE_ANY_PACKET, DB_ARGS(db_u(last_below), db_u(INT64_MAX)), &beyond);
 	if (err == ERR_OK && beyond != 0)
 		err = ERR_STATE_REFUSED;
@@ -248,8 +236,8 @@ err_t age_begin(db_t *db, const age_range *r, int64_t now_ms)
 err_t age_next(db_t *db, const age_range *r, int64_t now_ms)
 {
 	uint64_t any, next_seq = r->below / NUMBERS_PER_SEQ;
-	err_t err =
-		one_number(db, SQL_AGE_ANY_PACKET, DB_ARGS(db_u(r->from), db_u(r->below)), &any);
+	err_t err = db_select_number(
+		db, SQL_AGE_ANY_PACKET, DB_ARGS(db_u(r->from), db_u(r->below)), &any);
 	if (err != ERR_OK)
 		return err;
 	if (any == 0)
@@ -286,7 +274,7 @@ static err_t not_final(db_t *db, unsigned w, const age_range *r, uint64_t *no)
 	*no = 0;
 	for (unsigned s = 1; s < STATES_NUMBERS_END && err == ERR_OK && *no == 0; s++)
 		if (*states_shown(waits[w].kind, s) != '?' && !states_final(waits[w].kind, s))
-			err = one_number(db, waits[w].in_state,
+			err = db_select_number(db, waits[w].in_state,
 				DB_ARGS(db_u(s), db_u(r->from), db_u(r->below)), no);
 	return err;
 }
@@ -297,7 +285,7 @@ static err_t too_young(db_t *db, const age_range *r, int64_t expired_before_ms, 
 	*no = 0;
 	for (unsigned s = 1; s < STATES_NUMBERS_END && err == ERR_OK && *no == 0; s++)
 		if (states_final(STATES_PACKET, s))
-			err = one_number(db, SQL_AGE_PACKET_YOUNG,
+			err = db_select_number(db, SQL_AGE_PACKET_YOUNG,
 				DB_ARGS(db_u(s), db_u(r->from), db_u(r->below),
 					db_i(expired_before_ms)),
 				no);
@@ -319,7 +307,7 @@ err_t age_kept(
 	if (err != ERR_OK || *no != 0)
 		return err;
 	*why = "an event of that time is still in the outbox";
-	err = one_number(db, SQL_AGE_OUTBOX_BEFORE, DB_ARGS(db_i(expired_before_ms)), no);
+	err = db_select_number(db, SQL_AGE_OUTBOX_BEFORE, DB_ARGS(db_i(expired_before_ms)), no);
 	if (err == ERR_OK && *no == 0)
 		*why = NULL;
 	return err;
@@ -353,8 +341,8 @@ err_t age_keep_rest(db_t *db, uint64_t first, uint64_t last)
 err_t age_leave(db_t *db, const age_range *r, int64_t now_ms)
 {
 	uint64_t kept;
-	err_t err =
-		one_number(db, SQL_AGE_LEFT_COUNT, DB_ARGS(db_u(r->from), db_u(r->below)), &kept);
+	err_t err = db_select_number(
+		db, SQL_AGE_LEFT_COUNT, DB_ARGS(db_u(r->from), db_u(r->below)), &kept);
 	if (err == ERR_OK && kept != r->rows[AGE_PACKET])
 		err = ERR_STATE_REFUSED;
 	return err == ERR_OK ? change_tx(db, r, STATES_RANGE_LEAVING, now_ms) : err;
@@ -372,7 +360,7 @@ err_t age_tell(db_t *db, const char *subject, const char *text, int64_t now_ms)
 
 err_t age_closed_below(db_t *db, uint64_t *below)
 {
-	return one_number(db, SQL_AGE_CLOSED_BELOW, DB_NONE, below);
+	return db_select_number(db, SQL_AGE_CLOSED_BELOW, DB_NONE, below);
 }
 
 err_t age_rest_find(db_t *db, uint64_t packet_id, age_rest *out)

@@ -115,10 +115,13 @@ err_t campaign_read(const char *json, size_t n, campaign_t *c)
 
 bool campaign_round_of(const campaign_t *c, uint32_t number, campaign_round *round)
 {
-	if (number == 0 || number > CAMPAIGN_ROUND_MAX)
+	/* Compared before anything is multiplied: the last rounds of a long one are beyond 64 bits. */
+	const int64_t room = time_max - c->starts_at_ms - c->lasts_ms - c->expiry_ms;
+	if (number == 0 || number > CAMPAIGN_ROUND_MAX || room < 0 ||
+		number - 1 > room / c->every_ms)
 		return false;
 	int64_t start = c->starts_at_ms + (int64_t)(number - 1) * c->every_ms;
-	if (start > time_max || (c->ends_at_ms && start >= c->ends_at_ms))
+	if (c->ends_at_ms && start >= c->ends_at_ms)
 		return false;
 	*round = (campaign_round){number, start, start + c->lasts_ms};
 	if (c->ends_at_ms && round->ends_at_ms > c->ends_at_ms)

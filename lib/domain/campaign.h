@@ -50,7 +50,8 @@ typedef struct {
 } campaign_round;
 /* NOT_STARTED also between two rounds; *round is the next one then. ENDED leaves it alone. */
 campaign_state campaign_at(const campaign_t *c, int64_t now_ms, campaign_round *round);
-/* Round `number`, whenever it is; number ≥ 1. False: the campaign has no such round. */
+/* Round `number`, whatever number a stranger names. False: the campaign has no such round; what is won
+ * in one that it has ends before the year 10000. */
 bool campaign_round_of(const campaign_t *c, uint32_t number, campaign_round *round);
 /* When the subsidies won in a round end; the same for all of them. */
 int64_t campaign_expiry(const campaign_t *c, const campaign_round *round);

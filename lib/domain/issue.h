@@ -19,6 +19,7 @@ typedef struct {
 } issue_order;
 
 /* Asks the number's cell; *tracked is what it knows, whoever was first. ERR_ORDER_CONFLICT;
+ * ERR_SUBSIDY_EXPIRED: nobody was, and its time is over;
  * ERR_INVALID_FIELD: it has no such campaign; ERR_CELL_UNAVAILABLE, ERR_OUTCOME_UNKNOWN: repeat. */
 err_t issue_track(peer_t *peer, const issue_order *o, const char *traceparent,
 	issue_order *tracked) MUST_CHECK;

@@ -70,21 +70,10 @@ static err_t add_refund(db_t *db, const refund_order *r)
 	return outbox_number(db, OUTBOX_REFUND, r->refund_no, r->now_ms);
 }
 
-static err_t one_number(db_t *db, sql_id id, const db_val *v, size_t n, int64_t *out)
-{
-	db_rows_t *r;
-	err_t err = db_select(db, id, v, n, &r);
-	if (err != ERR_OK)
-		return err;
-	*out = db_rows_next(r) ? db_rows_i(r, 0) : 0;
-	db_rows_free(&r);
-	return ERR_OK;
-}
-
 err_t refund_made(db_t *db, uint64_t packet_id, refund_reason reason, uint64_t claim_no, bool *made)
 {
-	int64_t count;
-	err_t err = one_number(db, SQL_REFUND_COUNT,
+	uint64_t count;
+	err_t err = db_select_number(db, SQL_REFUND_COUNT,
 		DB_ARGS(db_u(packet_id), db_u(reason), db_u(claim_no)), &count);
 	if (err == ERR_OK)
 		*made = count > 0;
@@ -97,14 +86,14 @@ err_t refund_made(db_t *db, uint64_t packet_id, refund_reason reason, uint64_t c
 static err_t within_payment(db_t *db, const refund_order *r)
 {
 	payment_row payment;
-	int64_t others;
+	uint64_t others;
 	err_t err = payment_load(db, r->payment_no, &payment);
 	if (err == ERR_OK)
-		err = one_number(db, SQL_REFUND_SUM, DB_ARGS(db_u(r->packet_id)), &others);
-	if (err != ERR_OK || others <= payment.amount_fen - r->amount_fen)
+		err = db_select_number(db, SQL_REFUND_SUM, DB_ARGS(db_u(r->packet_id)), &others);
+	if (err != ERR_OK || (int64_t)others <= payment.amount_fen - r->amount_fen)
 		return err;
 	LOG(ERROR, "refund.too_much", {"packet_id", LOG_U(r->packet_id)},
-		{"fen", LOG_I(r->amount_fen)}, {"other_refunds_fen", LOG_I(others)},
+		{"fen", LOG_I(r->amount_fen)}, {"other_refunds_fen", LOG_U(others)},
 		{"payment_fen", LOG_I(payment.amount_fen)});
 	return ERR_ORDER_CONFLICT;
 }

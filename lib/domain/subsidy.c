@@ -271,9 +271,12 @@ err_t subsidy_track(db_t *db, const subsidy_row *wanted, int64_t now_ms, subsidy
 	subsidy_row known;
 	BUG_ON(!subsidy_partner_ok(wanted->issuer));
 	const err_t e = track(db, wanted, now_ms, &ours, &known);
-	if (e == ERR_OK)
-		*first = ours ? *wanted : known;
-	return e;
+	if (e != ERR_OK)
+		return e;
+	if (ours && wanted->expires_at_ms <= now_ms)
+		return ERR_SUBSIDY_EXPIRED;
+	*first = ours ? *wanted : known;
+	return ERR_OK;
 }
 
 err_t subsidy_grant(

@@ -55,7 +55,8 @@ bool subsidy_partner_ok(const char *name);
 
 /* Inside the caller's transaction, in the cell of subsidy_slot: the tracking row, if there is none.
  * *first is what it says, whoever wrote it. ERR_ORDER_CONFLICT: known with another uid, amount or
- * campaign. */
+ * campaign. ERR_SUBSIDY_EXPIRED: its time is over and it was not known (roll back); a repeat of one
+ * that was is answered whenever it comes. */
 err_t subsidy_track(
 	db_t *db, const subsidy_row *wanted, int64_t now_ms, subsidy_row *first) MUST_CHECK;
 /* Inside the caller's transaction, in the user's cell: the subsidy that was tracked, and its booking

@@ -311,6 +311,18 @@ err_t db_select(db_t *db, sql_id id, const db_val *v, size_t n, db_rows_t **out)
 	return e;
 }
 
+err_t db_select_number(db_t *db, sql_id id, const db_val *v, size_t n, uint64_t *out)
+{
+	db_rows_t *r;
+	err_t e = db_select(db, id, v, n, &r);
+
+	if (e != ERR_OK)
+		return e;
+	*out = db_rows_next(r) && !db_rows_null(r, 0) ? db_rows_u(r, 0) : 0;
+	db_rows_free(&r);
+	return ERR_OK;
+}
+
 static err_t read_results(db_t *db, db_row_fn on_row, void *ctx)
 {
 	int more = 0;

@@ -81,6 +81,8 @@ err_t db_exec(db_t *db, sql_id id, const db_val *v, size_t n, uint64_t *affected
 uint64_t db_insert_id(const db_t *db); /* of the last db_exec, also LAST_INSERT_ID(expr) */
 /* A query; all rows are read at once (bounded by the statement's LIMIT). *out must be freed. */
 err_t db_select(db_t *db, sql_id id, const db_val *v, size_t n, db_rows_t **out) MUST_CHECK;
+/* The first column of the first row, which is a number ≥ 0; 0 when there is no row or it is NULL. */
+err_t db_select_number(db_t *db, sql_id id, const db_val *v, size_t n, uint64_t *out) MUST_CHECK;
 size_t db_rows_count(const db_rows_t *r);
 bool db_rows_next(db_rows_t *r); /* to the first, then to the next row */
 bool db_rows_null(const db_rows_t *r, unsigned col);

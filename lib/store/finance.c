@@ -270,8 +270,8 @@ static err_t exchange(finance_t *f, call_t *c)
 static err_t understand(finance_t *f, const call_t *c, finance_answer *a)
 {
 	char code[FINANCE_CODE_BYTES];
-	const err_t err = finance_parse_answer(
-		c->kind, c->order_no, c->status, f->body, f->len, a, code);
+	const err_t err =
+		finance_parse_answer(c->kind, c->order_no, c->status, f->body, f->len, a, code);
 	if (err != ERR_OK)
 		LOG(WARN, "finance.answer", {"path", LOG_S(c->path)}, {"status", LOG_I(c->status)},
 			{"code", LOG_S(code)});

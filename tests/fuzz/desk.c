@@ -237,8 +237,7 @@ err_t rain_wins_submit(rain_wins_t *w, rain_ticket *t)
 
 err_t __wrap_cache_count_by(
 	cache_t *c, const char *key, unsigned by, uint32_t ttl_s, uint64_t *now);
-err_t __wrap_cache_count_by(
-	cache_t *c, const char *key, unsigned by, uint32_t ttl_s, uint64_t *now)
+err_t __wrap_cache_count_by(cache_t *c, const char *key, unsigned by, uint32_t ttl_s, uint64_t *now)
 {
 	(void)c;
 	(void)now;

@@ -70,15 +70,15 @@ static void answer_case(
 	FUZZ_CHECK(err != ERR_ORDER_CONFLICT || status == 409);
 	if (err != ERR_OK)
 		return;
-	FUZZ_CHECK(a.amount_fen >= 0 && a.outcome >= FINANCE_NOT_KNOWN &&
-		   a.outcome <= FINANCE_CLOSED);
+	FUZZ_CHECK(
+		a.amount_fen >= 0 && a.outcome >= FINANCE_NOT_KNOWN && a.outcome <= FINANCE_CLOSED);
 	FUZZ_CHECK(a.outcome != FINANCE_DONE || a.amount_fen > 0);
 	FUZZ_CHECK(parse_text_ok(a.reason, strlen(a.reason)) &&
 		   parse_text_ok(a.cashier_url, strlen(a.cashier_url)));
 	if (a.outcome == FINANCE_NOT_KNOWN)
 		return;
-	FUZZ_CHECK(finance_parse_answer(kind, order_no + 1, status, body, n, &again, code) !=
-		   ERR_OK);
+	FUZZ_CHECK(
+		finance_parse_answer(kind, order_no + 1, status, body, n, &again, code) != ERR_OK);
 	const size_t len = write_answer(kind, order_no, &a, text);
 	FUZZ_CHECK(len > 0 &&
 		   finance_parse_answer(kind, order_no, 200, text, len, &again, code) == ERR_OK);

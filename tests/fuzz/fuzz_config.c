@@ -112,7 +112,8 @@ static void edited(const char *text, const flags_wish *was, flags_id id)
 	char why[CFG_WHY_BYTES];
 	flags_wish now[FLAGS_COUNT];
 	const char *name = flags_table()[id].name;
-	const flags_wish wish = {.given = true, .off = true, .percent = 100, .set_at_ms = 1, .reason = "fuzz"};
+	const flags_wish wish = {
+		.given = true, .off = true, .percent = 100, .set_at_ms = 1, .reason = "fuzz"};
 	char *group = flags_text_group(id, &wish);
 	char *with = flags_text_with(text, name, group);
 	char *without = flags_text_with(with, name, "");
@@ -163,7 +164,8 @@ static void rounds(const campaign_t *c, const case_t *t)
 	FUZZ_CHECK(r.number == t->number && r.starts_at_ms >= c->starts_at_ms &&
 		   r.starts_at_ms < r.ends_at_ms && r.starts_at_ms <= time_max_ms);
 	FUZZ_CHECK((r.starts_at_ms - c->starts_at_ms) / c->every_ms == t->number - 1);
-	FUZZ_CHECK(campaign_expiry(c, &r) > r.starts_at_ms);
+	FUZZ_CHECK(
+		campaign_expiry(c, &r) > r.starts_at_ms && campaign_expiry(c, &r) <= time_max_ms);
 }
 
 static void written(const campaign_t *c)

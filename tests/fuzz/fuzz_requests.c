@@ -135,8 +135,7 @@ static bool made_value(const wire_t *w, const char *name, const char *is, char o
 	if (strlen(is) > 32 || strlen(w->method) > 16 || strpbrk(is, " \n"))
 		return false;
 	snprintf(path, sizeof path, "%.*s", (int)strcspn(w->target, "?"), w->target);
-	signature_make(
-		keys, is, now_s, "fuzz-1", w->method, path, w->body, w->body_len, out);
+	signature_make(keys, is, now_s, "fuzz-1", w->method, path, w->body, w->body_len, out);
 	return true;
 }
 

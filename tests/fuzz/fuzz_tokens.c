@@ -23,7 +23,8 @@ typedef struct {
 static keys_ring_t *keys;
 
 /* `text` with one bit changed, and with its end cut off: `refused` says whether neither is taken. */
-static void spoiled(const case_t *t, const char *text, bool (*refused)(const case_t *t, const char *text))
+static void spoiled(
+	const case_t *t, const char *text, bool (*refused)(const case_t *t, const char *text))
 {
 	char other[TEXT_BYTES];
 	const size_t len = strlen(text), at = t->bit / 8 % len;
@@ -69,7 +70,10 @@ static void win_case(const case_t *t)
 
 /* ---- sessions and grants ---- */
 
-static uint64_t uid_of(uint64_t n) { return n % SESSION_UID_MAX + 1; }
+static uint64_t uid_of(uint64_t n)
+{
+	return n % SESSION_UID_MAX + 1;
+}
 
 static bool session_refused(const case_t *t, const char *text)
 {
@@ -125,10 +129,13 @@ static void grant_case(const case_t *t)
 
 /* ---- signatures ---- */
 
-static int64_t signed_at(const case_t *t) { return (int64_t)(t->n[0] % 99999999999); }
+static int64_t signed_at(const case_t *t)
+{
+	return (int64_t)(t->n[0] % 99999999999);
+}
 
-static err_t check_signature(const case_t *t, const char *header, const char *method, const char *path,
-	const char *body, char id[SIGNATURE_ID_BYTES])
+static err_t check_signature(const case_t *t, const char *header, const char *method,
+	const char *path, const char *body, char id[SIGNATURE_ID_BYTES])
 {
 	return signature_verify(keys, "partner-1", signed_at(t), SKEW_S, header, method, path, body,
 		strlen(body), id);
@@ -154,8 +161,8 @@ static void signature_case(const case_t *t)
 		   strcmp(key_id, "k1") == 0);
 	FUZZ_CHECK(check_signature(t, header, "PUT", "/v1/x?y=z", t->stranger, id) != ERR_OK);
 	FUZZ_CHECK(check_signature(t, header, "POST", "/v1/x?y=zz", t->stranger, id) != ERR_OK);
-	FUZZ_CHECK(check_signature(t, header, "POST", "/v1/x?y=z",
-			   *t->stranger ? "" : "x", id) != ERR_OK);
+	FUZZ_CHECK(check_signature(t, header, "POST", "/v1/x?y=z", *t->stranger ? "" : "x", id) !=
+		   ERR_OK);
 	spoiled(t, header, signature_refused);
 	if (signature_who(t->stranger, who, key_id))
 		FUZZ_CHECK(*who && *key_id);

@@ -81,7 +81,7 @@ def test_the_document_and_the_route_table_name_the_same_routes():
 @pytest.fixture(scope='module')
 def story(stack):
     """One envelope's answers by operation, good and bad."""
-    me, you = 1901, 1902
+    me, you, run = 1901, 1902, f'{time.time_ns():x}'
     call, seen = stack.call, []
 
     def note(method, path, answer):
@@ -93,8 +93,8 @@ def story(stack):
     note('get', '/v1/me/seed', call('GET', '/v1/me/seed', me))
     note('get', '/v1/rain', call('GET', '/v1/rain', me))
     note('post', '/v1/packets', stack.send(me, 5, 10))
-    made = note('post', '/v1/packets', stack.send(me, 1000, 3, key='openapi-story', scope='public', client_nonce='n'))
-    note('post', '/v1/packets', stack.send(me, 1000, 3, key='openapi-story', scope='public', client_nonce='n'))
+    made = note('post', '/v1/packets', stack.send(me, 1000, 3, key=f'openapi-story-{run}', scope='public', client_nonce='n'))
+    note('post', '/v1/packets', stack.send(me, 1000, 3, key=f'openapi-story-{run}', scope='public', client_nonce='n'))
     packet, order = made.json['packet']['id'], made.json['payment']['order_no']
     note('get', '/v1/packets/{id}', call('GET', f'/v1/packets/{packet}', me))
     note('get', '/v1/packets/{id}', call('GET', f'/v1/packets/{packet}', me))
@@ -128,12 +128,12 @@ def story(stack):
         note('get', '/v1/rain/{campaign}', call('GET', f'/v1/rain/{name}', me))
         for body in (None, {'draw': 0}, {'draw': 99}):
             note('post', '/v1/rain/{campaign}/draw', call('POST', f'/v1/rain/{name}/draw', me, body))
-    envelope = b2c.packet(campaign, me, 500, 1)
+    envelope, had = b2c.packet(campaign, me, 500, 1), stack.balance(you)
     note('post', '/v1/packets/{id}/claim', stack.claim(you, envelope))
-    stack.wait(lambda: stack.balance(you) >= 500, 'the claim is in the wallet')
+    stack.wait(lambda: stack.balance(you) >= had + 500, 'the claim is in the wallet')
     note('post', '/v1/packets/{id}/claim', stack.claim(you, envelope))
-    for fen, key in ((1, 'openapi-small'), (10 ** 6, 'openapi-large'), (300, 'openapi-good'), (300, 'openapi-good')):
-        taken = note('post', '/v1/me/withdrawals', stack.withdraw(you, fen, key))
+    for fen, key in ((1, 'small'), (10 ** 6, 'large'), (300, 'good'), (300, 'good')):
+        taken = note('post', '/v1/me/withdrawals', stack.withdraw(you, fen, f'openapi-{key}-{run}'))
     withdrawal = taken.json['order_no']
     for uid in (me, you):
         note('get', '/v1/me/withdrawals/{order_no}', call('GET', f'/v1/me/withdrawals/{withdrawal}', uid))

@@ -224,6 +224,20 @@ def test_a_partner_gives_a_subsidy_once(stack, campaign):
                           ('demo', body['out_order_no'])) == ((uid,),)
 
 
+def test_a_partner_s_repeat_gets_its_answer_also_when_the_time_is_over(stack, campaign):
+    soon = time.time() + 3
+    body = order(f'late-{campaign.number}', campaign=campaign.name, expires_at=time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(soon)))
+    made = b2c.partner(stack, body)
+    assert made.status == 201, made
+    stack.wait(lambda: time.time() > soon, 'its time is over')
+    again = b2c.partner(stack, body)
+    assert (again.status, again.json) == (200, {**made.json, 'state': 'expired'}), again
+    answer = b2c.partner(stack, {**body, 'out_order_no': f'late-{campaign.number}-x'})
+    assert (answer.status, answer.code, answer.json['errors'][0]['field']) == (422, 'INVALID_FIELD', 'expires_at'), answer
+    for cell in stack.cells:
+        assert stack.rows(cell, 'SELECT COUNT(*) FROM tracking WHERE out_order_no = %s', (f'late-{campaign.number}-x',)) == ((0,),)
+
+
 def test_what_a_partner_may_not_do_is_refused_and_leaves_nothing(stack, campaign):
     body = order(f'refused-{campaign.number}', campaign=campaign.name)
     raw = json.dumps(body).encode()

@@ -154,6 +154,33 @@ static void rounds_begin_and_end_where_the_rules_say(void **state)
 	assert_int_equal(r.number, 2);
 }
 
+/* Rounds are numbers that strangers send; the last ones of a long one lie beyond all time. */
+static void no_round_lies_beyond_what_can_be_counted_or_shown(void **state)
+{
+	const int64_t end_ms = INT64_C(253402300800000); /* of the year 9999 */
+	campaign_t c = {.starts_at_ms = INT64_C(1767225600000),
+		.every_ms = INT64_C(31536000000),
+		.lasts_ms = INT64_C(31536000000),
+		.expiry_ms = INT64_C(31536000000)};
+	campaign_round r;
+	uint32_t last = 0;
+
+	(void)state;
+	for (uint32_t number = 1; number < 10000; number++)
+		if (campaign_round_of(&c, number, &r)) {
+			assert_int_equal(number, last + 1);
+			assert_true(campaign_expiry(&c, &r) < end_ms);
+			last = number;
+		}
+	assert_in_range(last, 7000, 9000);
+	/* Its start, counted in 64 bits, would be in August 2026. */
+	assert_false(campaign_round_of(&c, 584942419, &r));
+	assert_false(campaign_round_of(&c, CAMPAIGN_ROUND_MAX, &r));
+	assert_int_equal(campaign_at(&c, end_ms - 1, &r), CAMPAIGN_ENDED);
+	c.starts_at_ms = end_ms - 1000;
+	assert_int_equal(campaign_at(&c, 0, &r), CAMPAIGN_ENDED);
+}
+
 static void what_is_written_is_read_and_nothing_else(void **state)
 {
 	campaign_t back = {0};
@@ -211,6 +238,7 @@ int main(void)
 		cmocka_unit_test(a_rotated_ring_changes_no_result_and_one_without_the_key_says_so),
 		cmocka_unit_test(odds_are_what_they_say),
 		cmocka_unit_test(rounds_begin_and_end_where_the_rules_say),
+		cmocka_unit_test(no_round_lies_beyond_what_can_be_counted_or_shown),
 		cmocka_unit_test(what_is_written_is_read_and_nothing_else),
 	};
 

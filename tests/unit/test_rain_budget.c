@@ -102,8 +102,8 @@ static void what_another_leaves_of_the_last_block_is_leased(void **state)
 	const token_win rest = win_of(LEFT_FEN - LEASE_FEN);
 	(void)state;
 	/* Both have seen 1,500 and want 1,000; the other is first. */
-	cell_db_run(other, "START TRANSACTION; UPDATE account SET balance = balance - %d",
-		LEASE_FEN);
+	cell_db_run(
+		other, "START TRANSACTION; UPDATE account SET balance = balance - %d", LEASE_FEN);
 	assert_int_equal(pthread_create(&id, NULL, begin, &b), 0);
 	await_lock_wait();
 	cell_db_run(other, "COMMIT");
@@ -112,8 +112,8 @@ static void what_another_leaves_of_the_last_block_is_leased(void **state)
 	assert_int_equal(rain_budget_take(b, &rest, clk_wall_ms(), &lease), RAIN_BUDGET_TAKEN);
 	rain_budget_free(&b);
 	assert_int_equal(cell_db_number(look, "SELECT balance FROM account"), 0);
-	assert_int_equal(cell_db_number(look, "SELECT SUM(amount) FROM budget_lease"),
-		LEFT_FEN - LEASE_FEN);
+	assert_int_equal(
+		cell_db_number(look, "SELECT SUM(amount) FROM budget_lease"), LEFT_FEN - LEASE_FEN);
 }
 
 static void a_budget_that_another_has_taken_whole_is_spent(void **state)

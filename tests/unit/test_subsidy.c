@@ -1,143 +1,9 @@
 /* Subsidies against a real database: recorded once, spent once, expired or settled back, whatever
  * races and whatever is run again. */
-#include "domain/ledger.h"
 #include "domain/states.h"
-#include "domain/subsidy.h"
-#include "tests/unit/cell_db.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/subsidy_fixture.h"
 #include "workers/sweep.h"
-#include <pthread.h>
-#include <stdio.h>
 #include <string.h>
-
-enum { CAMPAIGN = 7, LEASE = 500101001, UID = 5001, AMOUNT = 188, NOW = 1000, EXPIRES = 9000 };
-enum { THREADS = 8 };
-static const uint64_t win_id = 7000000000000001001; /* a rain's number of slot 001 */
-
-static db_pool_t *pool;
-static db_t *db; /* for looking */
-static numbers_t *numbers;
-
-static int set_up(void **state)
-{
-	db_target t;
-	(void)state;
-	cell_db_make("hb_test_subsidy", &t);
-	assert_int_equal(db_pool_new(&t, THREADS + 2, 2000, &pool), ERR_OK);
-	assert_int_equal(numbers_new(pool, 1, 1000, &numbers), ERR_OK);
-	assert_int_equal(db_open(&t, &db), ERR_OK);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	cell_db_run(db, "DROP DATABASE hb_test_subsidy");
-	db_close(&db);
-	numbers_free(&numbers);
-	db_pool_free(&pool);
-	return 0;
-}
-
-/* A campaign that has 1,000 fen left in this cell and a lease of 500 out. */
-static int fresh(void **state)
-{
-	(void)state;
-	cell_db_run(db, "DELETE FROM tracking; DELETE FROM subsidy; DELETE FROM ledger; "
-			"DELETE FROM account; DELETE FROM campaign; DELETE FROM budget_lease");
-	cell_db_run(db, "INSERT INTO campaign VALUES (%d, 'demo', 1, 1500, '{}', 1)", CAMPAIGN);
-	cell_db_run(db, "INSERT INTO account VALUES (%d, %d, 1000)", LEDGER_CAMPAIGN, CAMPAIGN);
-	cell_db_run(db, "INSERT INTO budget_lease VALUES (%d, %d, 500, 't', 1, 1, 5000, 8000, 0)",
-		LEASE, CAMPAIGN);
-	return 0;
-}
-
-static token_win the_win(void)
-{
-	return (token_win){.uid = UID,
-		.subsidy_id = win_id,
-		.out_order_no = "demo.1.0.5001",
-		.lease_id = LEASE,
-		.campaign = CAMPAIGN,
-		.amount_fen = AMOUNT,
-		.expires_at_ms = EXPIRES};
-}
-
-/* What one transaction of a test does. */
-typedef struct {
-	token_win win;
-	const token_win *wins; /* of subsidy_record_all */
-	size_t win_count;
-	bool records, spends, expires, settles;
-	uint64_t subsidy_id, packet_id;
-	int64_t now_ms, returned_fen;
-	subsidy_row row;
-	bool did;
-	err_t err;
-} act;
-
-static err_t act_tx(db_t *d, void *ctx)
-{
-	act *a = ctx;
-	err_t e = ERR_OK;
-	if (a->wins)
-		e = subsidy_record_all(d, a->wins, a->win_count, a->now_ms);
-	if (a->records)
-		e = subsidy_record(d, numbers, &a->win, a->now_ms, &a->row);
-	if (e == ERR_OK && a->spends)
-		e = subsidy_spend(d, a->win.uid, a->records ? a->row.subsidy_id : a->subsidy_id,
-			a->packet_id, a->now_ms, &a->row);
-	if (e == ERR_OK && a->expires)
-		e = subsidy_expire(d, a->subsidy_id, a->now_ms, &a->did);
-	if (e == ERR_OK && a->settles)
-		e = subsidy_settle(d, LEASE, a->now_ms, &a->did, &a->returned_fen);
-	return e;
-}
-
-static err_t run(act *a)
-{
-	return a->err = db_transact(pool, 20, act_tx, a);
-}
-
-static void *run_thread(void *ctx)
-{
-	(void)!run(ctx);
-	return NULL;
-}
-
-static void run_all(act *a, unsigned n)
-{
-	pthread_t id[THREADS];
-	for (unsigned i = 0; i < n; i++)
-		assert_int_equal(pthread_create(&id[i], NULL, run_thread, &a[i]), 0);
-	for (unsigned i = 0; i < n; i++)
-		pthread_join(id[i], NULL);
-}
-
-static act recording(void)
-{
-	return (act){.win = the_win(), .records = true, .now_ms = NOW};
-}
-
-static act spending(uint64_t packet_id)
-{
-	return (act){.win = the_win(),
-		.spends = true,
-		.subsidy_id = win_id,
-		.packet_id = packet_id,
-		.now_ms = NOW};
-}
-
-static int64_t booked(ledger_booking kind)
-{
-	return cell_db_number(db,
-		"SELECT COALESCE(SUM(amount), 0) FROM ledger WHERE kind = %d AND leg = 1", kind);
-}
-
-static int64_t campaign_has(void)
-{
-	return cell_db_number(db, "SELECT balance FROM account WHERE kind = %d", LEDGER_CAMPAIGN);
-}
 
 static void a_win_is_recorded_once_however_often_it_comes(void **state)
 {
@@ -404,7 +270,7 @@ static void expiry_and_spending_race_and_one_of_them_wins(void **state)
 {
 	(void)state;
 	for (unsigned round = 0; round < 20; round++) {
-		fresh(NULL);
+		subsidy_fresh(NULL);
 		act first = recording();
 		assert_int_equal(run(&first), ERR_OK);
 		act a[2] = {spending(900101001),
@@ -448,7 +314,7 @@ static void recording_and_settling_race_and_no_fen_is_made(void **state)
 {
 	(void)state;
 	for (unsigned round = 0; round < 20; round++) {
-		fresh(NULL);
+		subsidy_fresh(NULL);
 		act a[2] = {recording(), {.settles = true, .now_ms = 8000}};
 		run_all(a, 2);
 		assert_int_equal(a[1].err, ERR_OK);
@@ -456,142 +322,6 @@ static void recording_and_settling_race_and_no_fen_is_made(void **state)
 		assert_true(recorded || a[0].err == ERR_SUBSIDY_EXPIRED);
 		assert_int_equal(campaign_has(), recorded ? 1500 - AMOUNT : 1500);
 	}
-}
-
-/* ---- partners ---- */
-
-static subsidy_row order(uint64_t subsidy_id)
-{
-	return (subsidy_row){.subsidy_id = subsidy_id,
-		.uid = UID,
-		.campaign = CAMPAIGN,
-		.issuer = "acme",
-		.out_order_no = "A-1",
-		.amount_fen = AMOUNT,
-		.expires_at_ms = EXPIRES};
-}
-
-typedef struct {
-	subsidy_row want, got;
-	bool grants, made;
-	err_t err;
-} issuing;
-
-static err_t issue_tx(db_t *d, void *ctx)
-{
-	issuing *i = ctx;
-	return i->grants ? subsidy_grant(d, &i->want, NOW, &i->got, &i->made)
-			 : subsidy_track(d, &i->want, NOW, &i->got);
-}
-
-static err_t issue(issuing *i)
-{
-	return i->err = db_transact(pool, 20, issue_tx, i);
-}
-
-static void *issue_thread(void *ctx)
-{
-	(void)!issue(ctx);
-	return NULL;
-}
-
-static void a_partner_s_number_belongs_to_whoever_was_first(void **state)
-{
-	(void)state;
-	issuing i[THREADS];
-	pthread_t id[THREADS];
-	uint64_t first = 0;
-	unsigned conflicts = 0;
-	for (unsigned k = 0; k < THREADS; k++) {
-		i[k] = (issuing){.want = order(100001001 + k * 100000)};
-		i[k].want.uid += k % 2 * 1000;
-		assert_int_equal(pthread_create(&id[k], NULL, issue_thread, &i[k]), 0);
-	}
-	for (unsigned k = 0; k < THREADS; k++) {
-		pthread_join(id[k], NULL);
-		conflicts += i[k].err == ERR_ORDER_CONFLICT;
-		if (i[k].err != ERR_OK)
-			continue;
-		first = first ? first : i[k].got.subsidy_id;
-		assert_true(i[k].got.subsidy_id == first);
-	}
-	assert_int_equal(conflicts, THREADS / 2);
-	assert_int_equal(cell_db_number(db, "SELECT COUNT(*) FROM tracking"), 1);
-}
-
-static void a_grant_is_made_once_and_paid_by_the_campaign(void **state)
-{
-	(void)state;
-	issuing i = {.want = order(100001001), .grants = true}, other = i;
-	assert_int_equal(issue(&i), ERR_OK);
-	assert_true(i.made);
-	assert_int_equal(issue(&i), ERR_OK);
-	assert_false(i.made);
-	assert_int_equal(campaign_has(), 1000 - AMOUNT);
-	other.want.subsidy_id += 100000;
-	assert_int_equal(issue(&other), ERR_ORDER_CONFLICT);
-	act spend = spending(900101001);
-	spend.subsidy_id = i.want.subsidy_id;
-	assert_int_equal(run(&spend), ERR_OK);
-	assert_int_equal(issue(&i), ERR_OK);
-	assert_int_equal(i.got.state, STATES_SUBSIDY_SPENT);
-}
-
-static void a_grant_beyond_the_budget_leaves_nothing_and_may_be_repeated(void **state)
-{
-	(void)state;
-	issuing i = {.want = order(100001001), .grants = true};
-	i.want.amount_fen = 1001;
-	assert_int_equal(issue(&i), ERR_BUDGET_SPENT);
-	assert_int_equal(cell_db_number(db, "SELECT COUNT(*) FROM subsidy"), 0);
-	assert_int_equal(cell_db_number(db, "SELECT COUNT(*) FROM ledger"), 0);
-	cell_db_run(db, "UPDATE account SET balance = 1001");
-	assert_int_equal(issue(&i), ERR_OK);
-	assert_int_equal(campaign_has(), 0);
-}
-
-static void names_of_partners_and_slots_of_numbers(void **state)
-{
-	(void)state;
-	assert_true(subsidy_partner_ok("acme-2"));
-	assert_false(subsidy_partner_ok("rain"));
-	assert_false(subsidy_partner_ok(""));
-	assert_false(subsidy_partner_ok("Acme"));
-	assert_false(subsidy_partner_ok("12345678901234567"));
-	/* printf 'acme\nA-1' | sha256sum begins with ca060e2b */
-	assert_int_equal(subsidy_slot("acme", "A-1"), 475);
-}
-
-/* ---- lists ---- */
-
-static void usable_ones_come_first_and_then_the_newest(void **state)
-{
-	(void)state;
-	subsidy_row rows[SUBSIDY_LIST_MAX];
-	unsigned count;
-	token_win wins[2] = {the_win(), the_win()};
-	strcpy(wins[1].out_order_no, "demo.1.9.5001");
-	for (unsigned i = 0; i < 3; i++) {
-		act a = recording();
-		a.win.subsidy_id += i * 100000;
-		a.now_ms += i;
-		snprintf(a.win.out_order_no, sizeof a.win.out_order_no, "demo.1.%u.5001", i);
-		assert_int_equal(run(&a), ERR_OK);
-	}
-	act spend = spending(900101001);
-	spend.subsidy_id += 200000;
-	assert_int_equal(run(&spend), ERR_OK);
-	assert_int_equal(subsidy_list(db, UID, NOW, 3, rows, &count), ERR_OK);
-	assert_int_equal(count, 3);
-	assert_string_equal(rows[0].out_order_no, "demo.1.1.5001");
-	assert_string_equal(rows[1].out_order_no, "demo.1.0.5001");
-	assert_string_equal(rows[2].out_order_no, "demo.1.2.5001");
-	assert_string_equal(subsidy_shown_state(&rows[0], EXPIRES), "expired");
-	assert_string_equal(subsidy_shown_state(&rows[0], NOW), "usable");
-	assert_string_equal(subsidy_shown_state(&rows[2], EXPIRES), "spent");
-	assert_int_equal(subsidy_recorded(db, wins, 2, rows, &count), ERR_OK);
-	assert_int_equal(count, 1);
-	assert_true(rows[0].subsidy_id == win_id);
 }
 
 static void a_subsidy_that_cannot_expire_stalls_no_other(void **state)
@@ -620,10 +350,9 @@ static void a_subsidy_that_cannot_expire_stalls_no_other(void **state)
 	conf_free(&conf);
 }
 
-#define TEST(name) cmocka_unit_test_setup(name, fresh)
-
 int main(void)
 {
+#define TEST(name) cmocka_unit_test_setup(name, subsidy_fresh)
 	const struct CMUnitTest tests[] = {
 		TEST(a_win_is_recorded_once_however_often_it_comes),
 		TEST(a_later_expiry_or_another_lease_is_the_same_win),
@@ -641,11 +370,6 @@ int main(void)
 		TEST(a_subsidy_that_cannot_expire_stalls_no_other),
 		TEST(a_lease_returns_what_was_not_recorded_of_it),
 		TEST(recording_and_settling_race_and_no_fen_is_made),
-		TEST(a_partner_s_number_belongs_to_whoever_was_first),
-		TEST(a_grant_is_made_once_and_paid_by_the_campaign),
-		TEST(a_grant_beyond_the_budget_leaves_nothing_and_may_be_repeated),
-		TEST(names_of_partners_and_slots_of_numbers),
-		TEST(usable_ones_come_first_and_then_the_newest),
 	};
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, subsidy_set_up, subsidy_tear_down);
 }

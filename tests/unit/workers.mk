@@ -2,7 +2,7 @@ check_PROGRAMS += tests/unit/test_workers
 tests_unit_test_workers_SOURCES = tests/unit/test_workers.c $(HB_WORKER_PARTS)
 tests_unit_test_workers_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 
-SERVER_TESTS += tests/unit/test_subsidy tests/unit/test_orders tests/unit/test_settling tests/unit/test_alerts tests/unit/test_relay tests/unit/test_relay_full tests/unit/test_packet
+SERVER_TESTS += tests/unit/test_subsidy tests/unit/test_subsidy_issue tests/unit/test_orders tests/unit/test_settling tests/unit/test_alerts tests/unit/test_relay tests/unit/test_relay_full tests/unit/test_packet
 CELL_DB_SOURCES = tests/unit/cell_db.c tests/unit/cell_db.h $(SERVER_TEST_SOURCES)
 CELL_DB_CPPFLAGS = $(AM_CPPFLAGS) -DHB_SRCDIR='"$(abs_top_srcdir)"'
 ORDERS_FIXTURE = tests/unit/orders_fixture.c tests/unit/orders_fixture.h $(CELL_DB_SOURCES)
@@ -24,7 +24,11 @@ tests_unit_test_relay_full_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 tests_unit_test_packet_SOURCES = tests/unit/test_packet.c tests/unit/finance_ring.c tests/unit/finance_ring.h $(CELL_DB_SOURCES)
 tests_unit_test_packet_CPPFLAGS = $(CELL_DB_CPPFLAGS)
 tests_unit_test_packet_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
-tests_unit_test_subsidy_SOURCES = tests/unit/test_subsidy.c $(CELL_DB_SOURCES) $(HB_WORKER_PARTS) workers/sweep.h workers/sweep_subsidy.c
+SUBSIDY_FIXTURE = tests/unit/subsidy_fixture.c tests/unit/subsidy_fixture.h $(CELL_DB_SOURCES)
+tests_unit_test_subsidy_issue_SOURCES = tests/unit/test_subsidy_issue.c $(SUBSIDY_FIXTURE)
+tests_unit_test_subsidy_issue_CPPFLAGS = $(CELL_DB_CPPFLAGS)
+tests_unit_test_subsidy_issue_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
+tests_unit_test_subsidy_SOURCES = tests/unit/test_subsidy.c $(SUBSIDY_FIXTURE) $(HB_WORKER_PARTS) workers/sweep.h workers/sweep_subsidy.c
 tests_unit_test_subsidy_CPPFLAGS = $(CELL_DB_CPPFLAGS)
 tests_unit_test_subsidy_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 check_PROGRAMS += tests/unit/test_rate

@@ -18,15 +18,15 @@ fuzz_targets() { make -C "$FUZZ_BUILD" --no-print-directory -s print-fuzz-target
 
 fuzz_program() { echo "$FUZZ_BUILD/tests/fuzz/fuzz_$1"; }
 
-# fuzz_build [TARGET…]: what they need, and no more. Warnings are the plain build's business.
-fuzz_build() (
+# The targets and what they need, no more. Warnings are the plain build's business.
+fuzz_build() {
+	local name names=()
+	export HB_CONFIGURE='CC=clang-14 --enable-sanitizers=address,undefined,fuzzer-no-link --disable-werror CFLAGS=-g'
 	BUILD=$FUZZ_BUILD
-	HB_CONFIGURE='CC=clang-14 --enable-sanitizers=address,undefined,fuzzer-no-link --disable-werror CFLAGS=-g'
-	configure_build
-	make -C "$BUILD" --no-print-directory -s lib/sql_table.h
-	# shellcheck disable=SC2046 # a list of words
-	make -C "$BUILD" --no-print-directory -s -j"$(nproc)" ARFLAGS=cr $(printf 'tests/fuzz/fuzz_%s ' $(fuzz_targets))
-)
+	(configure_build) && make -C "$BUILD" --no-print-directory -s lib/sql_table.h || return 1
+	for name in $(fuzz_targets); do names+=("tests/fuzz/fuzz_$name"); done
+	make -C "$BUILD" --no-print-directory -s -j"$(nproc)" ARFLAGS=cr "${names[@]}"
+}
 
 # fuzz_stat LOG NAME: a number of libFuzzer's last words.
 fuzz_stat() { awk -v name="stat::$2:" '$1 == name { n = $2 } END { print n + 0 }' "$1"; }
@@ -84,8 +84,16 @@ fuzz_keep() {
 	say "$1: $(find "$FUZZ_KEPT/$1" -type f | wc -l) inputs kept"
 }
 
+# fuzz_names [TARGET…]: these, or all.
+fuzz_names() {
+	local name known
+	known=$(fuzz_targets)
+	for name in "$@"; do grep -qx -- "$name" <<<"$known" || wrong "fuzz: there is no target $name: ${known//$'\n'/, }"; done
+	if [ $# -gt 0 ]; then printf '%s\n' "$@"; else echo "$known"; fi
+}
+
 fuzz_run() {
-	local seconds=$FUZZ_SECONDS keep='' names=() known name failed=0
+	local seconds=$FUZZ_SECONDS keep='' names=() list name failed=0
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--seconds)
@@ -100,11 +108,39 @@ fuzz_run() {
 		shift
 	done
 	fuzz_build >&2 || die "fuzz: the targets do not build"
-	known=$(fuzz_targets)
-	[ ${#names[@]} -gt 0 ] || mapfile -t names <<<"$known"
-	for name in "${names[@]}"; do grep -qx -- "$name" <<<"$known" || wrong "fuzz: there is no target $name: ${known//$'\n'/, }"; done
-	for name in "${names[@]}"; do
+	list=$(fuzz_names "${names[@]}") || exit 2
+	for name in $list; do
 		if [ -n "$keep" ]; then fuzz_keep "$name"; else fuzz_one "$name" "$seconds" || failed=1; fi
 	done
 	[ $failed = 0 ]
+}
+
+# A phase of ./dev test: the kept corpus once through, then ten seconds of each target, as many at once as there are
+# processors.
+test_fuzz() {
+	local log=$TEST_LOGS/fuzz.log good bad
+	(fuzz_short) >"$log" 2>&1 || true
+	good=$(grep -c '^ok ' "$log") || true
+	bad=$(grep -c '^not ok ' "$log") || true
+	if [ $((good + bad)) = 0 ]; then
+		cannot fuzz "it did not get to the targets"
+		return
+	fi
+	grep -E -A 2 '^not ok |^FINDING ' "$log" || true
+	count fuzz "$good" "$bad" 0
+}
+
+fuzz_short() {
+	local name
+	fuzz_build || return 1
+	for name in $(fuzz_targets); do
+		if fuzz_again "$name"; then echo "ok - $name: the kept corpus"; else echo "not ok - $name: the kept corpus"; fi
+	done
+	export -f fuzz_short_one fuzz_one fuzz_options fuzz_program fuzz_stat fuzz_edges fuzz_finding sanitize_run say
+	export FUZZ_DIR FUZZ_KEPT FUZZ_BUILD ROOT
+	fuzz_targets | xargs -P "$(nproc)" -I{} bash -c 'fuzz_short_one {}'
+}
+
+fuzz_short_one() {
+	if fuzz_one "$1" 10; then echo "ok - $1"; else echo "not ok - $1"; fi
 }

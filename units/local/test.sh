@@ -259,7 +259,7 @@ bench_smoke() {
 	if ! grep -q '^ok ' "$log"; then cannot bench "the result could not be read" "$log"; fi
 }
 
-TEST_PHASES='unit server integration browser bench chaos sanitize'
+TEST_PHASES='unit server integration browser bench chaos sanitize fuzz'
 
 # test_phases PHASE…: refuses what is none before anything is built.
 test_phases() {
