@@ -4,13 +4,8 @@
  * outbox and comes again after a while. A cell that has just failed is not asked for each of them: one
  * that hangs costs a time-out each time. */
 #include "domain/issue.h"
-	const err_t err = ask(w, &o);
-	if (err != ERR_SUBSIDY_EXPIRED)
-		return err;
-	/* Its time was over before anybody heard of it: there is nothing to give. */
-	LOG(WARN, "issue.late", {"issuer", LOG_S(o.s.issuer)},
-		{"out_order_no", LOG_S(o.s.out_order_no)});
-	return ERR_OK;
+#include "base/clk.h"
+#include "base/logger.h"
 #include "domain/session.h"
 #include "domain/states.h"
 #include "workers/role.h"
@@ -84,18 +79,13 @@ static err_t issue_one(worker_t *w, const outbox_event *e)
 	memcpy(o.s.issuer, e->issuer, strlen(e->issuer) + 1);
 	memcpy(o.campaign, e->campaign_name, strlen(e->campaign_name) + 1);
 	memcpy(o.s.out_order_no, e->out_order_no, sizeof o.s.out_order_no);
-<<<<<<< HEAD
-	return ask(w, &o);
-=======
-	const err_t err = issue_track(w->peer, &o, NULL, &tracked);
-	if (err == ERR_SUBSIDY_EXPIRED) {
-		/* Its time was over before anybody heard of it: there is nothing to give. */
-		LOG(WARN, "issue.late", {"issuer", LOG_S(o.s.issuer)},
-			{"out_order_no", LOG_S(o.s.out_order_no)});
-		return ERR_OK;
-	}
-	return err == ERR_OK ? issue_grant(w->peer, &tracked, NULL, &granted) : err;
->>>>>>> bf860e6 (Fuzzing, and what reading for it has found: rounds beyond 64 bits, a budget's end, late repeats)
+	const err_t err = ask(w, &o);
+	if (err != ERR_SUBSIDY_EXPIRED)
+		return err;
+	/* Its time was over before anybody heard of it: there is nothing to give. */
+	LOG(WARN, "issue.late", {"issuer", LOG_S(o.s.issuer)},
+		{"out_order_no", LOG_S(o.s.out_order_no)});
+	return ERR_OK;
 }
 
 err_t issue_handle(worker_t *w, const outbox_events *events)

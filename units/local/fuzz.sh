@@ -11,6 +11,7 @@ FUZZ_SECONDS=600
 fuzz_options() {
 	export ASAN_OPTIONS=strict_string_checks=1:check_initialization_order=1
 	export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+	export LSAN_OPTIONS=suppressions=$ROOT/tests/sanitize/leak.supp:print_suppressions=0
 	ASAN_SYMBOLIZER_PATH=$(command -v llvm-symbolizer llvm-symbolizer-14 | head -n 1) && export ASAN_SYMBOLIZER_PATH
 }
 
