@@ -164,6 +164,7 @@ def requests():
     request('rain', 'GET', '/v1/rain/demo', LOGGED_IN)
     request('draw', 'POST', '/v1/rain/demo/draw', COOKIE)
     request('draw-again', 'POST', '/v1/rain/demo/draw', LOGGED_IN, {'round': 1, 'draw': 0})
+    request('draw-far', 'POST', '/v1/rain/demo/draw', LOGGED_IN, {'round': 584942419, 'draw': 0})  # in 64 bits its start is in 2026
     request('other-method', 'DELETE', '/v1/packets', [('HTTP_X_REQUEST_ID', 'abcdef-123456'), ('HB_OPS', '1'), ('REMOTE_ADDR', '127.0.0.1')])
 
 
