@@ -183,8 +183,7 @@ static err_t prepay(app_call_t *c, packet_sent *s)
 		.expires_at_ms = s->payment.expires_at_ms,
 		.subject = "红包",
 		.return_url = return_url,
-		.notify_url = notify_url,
-		.traceparent = c->r->traceparent};
+		.notify_url = notify_url};
 	finance_answer answer;
 	e = finance_submit(finance, FINANCE_PAYMENT, &order, &answer);
 	if (e == ERR_ORDER_CONFLICT) {
@@ -267,6 +266,9 @@ err_t handle_packet_send(app_call_t *c)
 		return ERR_TOKEN_INVALID;
 	if (e != ERR_OK)
 		return e;
+	/* No path tells the number: hbctl trace comes from the request to its envelope by this line. */
+	LOG(INFO, "packet.sent", {"packet_id", LOG_U(sent.packet.packet_id)},
+		{"order_no", LOG_U(sent.payment.order_no)}, {"replayed", LOG_I(sent.replayed)});
 	if (sent.replayed)
 		METRICS_INC(REPLAYS);
 	else

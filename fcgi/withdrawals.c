@@ -1,5 +1,6 @@
 /* Why: the money leaves the wallet here, in one transaction; finance is asked by a worker afterwards, so
  * nobody waits for finance with the money in between. */
+#include "base/logger.h"
 #include "base/metrics.h"
 #include "domain/states.h"
 #include "domain/withdrawal.h"
@@ -53,6 +54,8 @@ err_t handle_withdraw(app_call_t *c)
 	e = withdrawal_make(&desk, &order, &row, &replayed);
 	if (e != ERR_OK)
 		return e;
+	LOG(INFO, "withdrawal.made", {"order_no", LOG_U(row.order_no)},
+		{"replayed", LOG_I(replayed)});
 	metrics_add(replayed ? METRICS_REPLAYS : METRICS_WITHDRAWALS, 0, 1);
 	c->r->status = 202;
 	if (replayed)

@@ -152,6 +152,7 @@ static err_t submit(call_t *c)
 		.payment_no = in.payment_no,
 		.amount_fen = in.amount_fen,
 		.expires_at_ms = in.expires_at_ms};
+	snprintf(o.trace, sizeof o.trace, "%s", trace_followed() ? trace_followed() : "");
 	snprintf(o.subject, sizeof o.subject, "%s", in.subject);
 	snprintf(o.return_url, sizeof o.return_url, "%s", in.return_url);
 	snprintf(o.notify_url, sizeof o.notify_url, "%s", in.notify_url);

@@ -43,6 +43,11 @@ static const char SCHEMA[] =
 	"CREATE INDEX events_due ON events (next_at) WHERE next_at IS NOT NULL;"
 	"CREATE INDEX events_order ON events (order_no);";
 
+/* For files that were made before it. */
+static const char ADDED[] = "CREATE TABLE IF NOT EXISTS traces (order_no INTEGER PRIMARY KEY "
+			    "REFERENCES orders (order_no),"
+			    " traceparent TEXT NOT NULL) STRICT;";
+
 static err_t order_get(vault_conn *c, uint64_t order_no, book_order *o, bool *found)
 {
 	sqlite3_stmt *s = vault_stmt(c, SQL_ORDER_GET);
@@ -80,6 +85,12 @@ static err_t order_add(vault_conn *c, const book_order *o, int64_t due_ms, int64
 	sqlite3_bind_int64(s, 10, o->expires_at_ms);
 	sqlite3_bind_int64(s, 11, due_ms);
 	sqlite3_bind_int64(s, 12, now_ms);
+	err_t err = vault_exec(s, NULL);
+	if (err != ERR_OK || !o->trace[0])
+		return err;
+	s = vault_stmt(c, SQL_TRACE_ADD);
+	bind_u64(s, 1, o->order_no);
+	bind_text(s, 2, o->trace);
 	return vault_exec(s, NULL);
 }
 
@@ -421,6 +432,7 @@ err_t book_open(const char *path, const char *merchant, int64_t opening_fen, fau
 	snprintf(b->merchant, sizeof b->merchant, "%s", merchant);
 	vault_conf conf = {.path = path,
 		.schema = SCHEMA,
+		.added = ADDED,
 		.sql = SQL_TEXTS,
 		.sql_count = SQL_COUNT,
 		.timer = due_timer,

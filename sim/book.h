@@ -6,6 +6,7 @@
 #define HB_SIM_BOOK_H
 
 #include "base/keys.h"
+#include "base/trace.h"
 #include "sim/faults.h"
 #include "sim/vault.h"
 #include "store/finance.h"
@@ -20,6 +21,8 @@ typedef struct {
 	int64_t amount_fen, expires_at_ms;
 	finance_outcome outcome;
 	char reason[64];
+	char trace
+		[TRACE_TEXT_BYTES]; /* of the request, if it is followed; "": none. Goes with callbacks */
 	char subject[BOOK_SUBJECT_BYTES], return_url[BOOK_URL_BYTES], notify_url[BOOK_URL_BYTES];
 } book_order;
 
@@ -70,6 +73,7 @@ typedef struct {
 	char event_id[65];
 	char url[BOOK_URL_BYTES];
 	char body[BOOK_EVENT_BODY_BYTES];
+	char trace[TRACE_TEXT_BYTES];
 } book_event;
 typedef struct {
 	char event_id[65];

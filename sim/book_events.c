@@ -61,6 +61,7 @@ static err_t events_job(vault_conn *c, int64_t now_ms, void *arg)
 		snprintf(e->event_id, sizeof e->event_id, "%s", text_at(s, 0));
 		snprintf(e->url, sizeof e->url, "%s", text_at(s, 1));
 		snprintf(e->body, sizeof e->body, "%s", text_at(s, 2));
+		snprintf(e->trace, sizeof e->trace, "%s", text_at(s, 3));
 	}
 	sqlite3_reset(s);
 	if (err != ERR_OK)

@@ -81,6 +81,10 @@ static void slot_send(notify_t *n, slot_t *s, const book_event *e)
 		target_of(e->url), s->event.body, strlen(s->event.body), signature);
 	snprintf(line, sizeof line, "X-Finance-Signature: %s", signature);
 	s->headers = curl_slist_append(NULL, line);
+	if (s->event.trace[0]) {
+		snprintf(line, sizeof line, "traceparent: %s", s->event.trace);
+		BUG_ON(!curl_slist_append(s->headers, line));
+	}
 	for (unsigned i = 0; s->headers && i < sizeof fixed / sizeof fixed[0]; i++)
 		BUG_ON(!curl_slist_append(s->headers, fixed[i]));
 	BUG_ON(!s->headers);
@@ -143,9 +147,13 @@ static bool note_finished(notify_t *n)
 		book_delivery *d = &done[count++];
 		memcpy(d->event_id, s->event.event_id, ID_ROOM);
 		d->delivered = rc == CURLE_OK && status == 204;
-		if (!d->delivered)
+		trace_begin(NULL, s->event.trace[0] ? s->event.trace : NULL);
+		if (d->delivered)
+			LOG_STEP("notify.taken", {"event_id", LOG_S(d->event_id)});
+		else
 			LOG(WARN, "notify.failed", {"event_id", LOG_S(d->event_id)},
 				{"status", LOG_I(status)}, {"why", LOG_S(curl_easy_strerror(rc))});
+		trace_end();
 		slot_end(n, s);
 	}
 	if (count && book_events_tried(n->book, done, count) != ERR_OK)

@@ -296,9 +296,10 @@ static bool prepare_layout(vault_t *v)
 		layout = sqlite3_column_int(s, 0);
 	sqlite3_finalize(s);
 	if (layout == LAYOUT)
-		return true;
+		return plain(db, v->conf.added);
 	return layout == 0 && plain(db, "BEGIN IMMEDIATE") && plain(db, v->conf.schema) &&
-	       plain(db, "PRAGMA user_version=1") && plain(db, "COMMIT");
+	       plain(db, v->conf.added) && plain(db, "PRAGMA user_version=1") &&
+	       plain(db, "COMMIT");
 }
 
 err_t vault_open(const vault_conf *conf, vault_t **out)

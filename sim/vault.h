@@ -19,6 +19,7 @@ typedef err_t (*vault_timer)(vault_conn *c, int64_t now_ms, int64_t *due_ms);
 
 typedef struct {
 	const char *path, *schema;
+	const char *added;      /* to the schema since: statements that may be run again */
 	const char *const *sql; /* the statements, by their number */
 	unsigned sql_count;
 	vault_timer timer;

@@ -103,7 +103,7 @@ static const struct {
 		"NUMBER --reason TEXT | --parked ID --cell CELL --reason TEXT",
 		"make an order due now; put a parked message back on its way"},
 	{"orders", "parked", orders_verb, "[CELL…]", "messages that were given up, and why"},
-	{"trace", "", trace_verb, "NUMBER [--no-logs]",
+	{"trace", "", trace_verb, "NUMBER|REQUEST_ID|TRACE_ID|TRACEPARENT [--no-logs]",
 		"the whole story of one envelope (or withdrawal), by its number or that of any "
 		"order of it: over all cells, with finance's callbacks, bookings and this "
 		"machine's logs"},

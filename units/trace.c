@@ -1,6 +1,7 @@
 /* hbctl trace: one envelope's whole story, or one withdrawal's: what the cells' tables say of it and of
  * every order that hangs on it, in the cell of the envelope and in those of its claimers, and what this
- * machine's logs say of the same numbers; in the order of time. Read only. */
+ * machine's logs say of the same numbers; in the order of time. Of a request or a trace (base/trace.h), the
+ * logs say which numbers it was about, and the story is theirs. Read only. */
 #include "units/args.h"
 #include "units/verb.h"
 
@@ -8,6 +9,7 @@
 #include "base/clk.h"
 #include "base/jw.h"
 #include "base/parse.h"
+#include "base/trace.h"
 #include "domain/ledger.h"
 #include "domain/numbers.h"
 #include "domain/states.h"
@@ -24,11 +26,13 @@ enum {
 	MOMENTS_MAX = 20000,
 	NUMBERS_MAX = 4000,
 	DETAIL_BYTES = 160,
-	LOG_LINES_MAX = 2000,
 	OUTPUT_BYTES = 16 << 20,
+	IDS_MAX = 64,
+	ID_LEAST = 8,
+	ID_BYTES = 65,
 };
 
-static const char USAGE[] = "trace NUMBER [--no-logs]";
+static const char USAGE[] = "trace NUMBER|REQUEST_ID|TRACE_ID|TRACEPARENT [--no-logs]";
 
 typedef struct {
 	int64_t at_ms, changed_ms, amount;
@@ -42,6 +46,8 @@ typedef struct {
 	unsigned moments;
 	uint64_t number[NUMBERS_MAX]; /* of all that the story is about */
 	unsigned numbers;
+	char id[IDS_MAX][ID_BYTES]; /* of requests and traces that it is about */
+	unsigned ids;
 	bool cut; /* there is more than fits */
 } story;
 
@@ -210,20 +216,74 @@ static bool has_number(const story *s, const char *line)
 	return false;
 }
 
+static bool has_id(const story *s, const char *line)
+{
+	for (unsigned i = 0; i < s->ids; i++)
+		if (strstr(line, s->id[i]))
+			return true;
+	return false;
+}
+
+static void remember_id(story *s, const json_t *id)
+{
+	const size_t n = json_string_length(id);
+
+	if (n < ID_LEAST || n >= ID_BYTES || has_id(s, json_string_value(id)))
+		return;
+	if (s->ids == IDS_MAX)
+		s->cut = true;
+	else
+		snprintf(s->id[s->ids++], ID_BYTES, "%s", json_string_value(id));
+}
+
+/* Of /v1/packets/{number}/claim and the like. */
+static void remember_path(story *s, const char *path)
+{
+	for (const char *at = path; at && (at = strchr(at, '/'));) {
+		const size_t n = strspn(++at, "0123456789");
+		uint64_t v;
+
+		if (n >= 7 && (at[n] == '/' || at[n] == ' ' || !at[n]) &&
+			parse_u64n(at, n, INT64_MAX, &v))
+			remember(s, v);
+	}
+}
+
+/* What a line of one of the story's requests is about. */
+static void learn_line(story *s, const char *line)
+{
+	static const char *const names[] = {"packet_id", "order_no"};
+	json_t *o = has_id(s, line) ? json_loads(line, 0, NULL) : NULL;
+
+	remember_id(s, json_object_get(o, "trace_id"));
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		const json_int_t v = json_integer_value(json_object_get(o, names[i]));
+
+		if (v > 0)
+			remember(s, (uint64_t)v);
+	}
+	remember_path(s, json_string_value(json_object_get(o, "request")));
+	remember_path(s, json_string_value(json_object_get(o, "path")));
+	json_decref(o);
+}
+
 static void tell_line(story *s, const char *line)
 {
-	json_t *o = json_loads(line, 0, NULL);
+	json_t *o = has_number(s, line) || has_id(s, line) ? json_loads(line, 0, NULL) : NULL;
 	const char *ts = json_string_value(json_object_get(o, "ts"));
 	const char *event = json_string_value(json_object_get(o, "event"));
 	const char *program = json_string_value(json_object_get(o, "program"));
 	const char *cell = json_string_value(json_object_get(o, "cell"));
 	const char *request = json_string_value(json_object_get(o, "request"));
+	const char *path = json_string_value(json_object_get(o, "path"));
+	const char *queue = json_string_value(json_object_get(o, "queue"));
 	const char *status = json_string_value(json_object_get(o, "status"));
 	const char *id = json_string_value(json_object_get(o, "request_id"));
 	moment *m = ts && event ? add(s) : NULL;
 
 	if (m) {
-		*m = (moment){0};
+		*m = (moment){
+			.number = (uint64_t)json_integer_value(json_object_get(o, "order_no"))};
 		if (clk_parse_rfc3339(ts, &m->at_ms) != ERR_OK)
 			m->at_ms = 0;
 		m->changed_ms = m->at_ms;
@@ -231,34 +291,33 @@ static void tell_line(story *s, const char *line)
 		snprintf(m->kind, sizeof m->kind, "log");
 		snprintf(m->state, sizeof m->state, "%s", status ? status : event);
 		snprintf(m->detail, sizeof m->detail, "%s %s%s%s", program ? program : "?",
-			request ? request : event, id ? " " : "", id ? id : "");
+			request ? request
+			: path  ? path
+			: queue ? queue
+				: event,
+			id ? " " : "", id ? id : "");
 	}
 	json_decref(o);
 }
 
-static void tell_log(story *s, const char *path)
+typedef void (*line_fn)(story *s, const char *line);
+
+static void read_log(story *s, const char *path, line_fn each)
 {
 	FILE *f = fopen(path, "re");
 	char *line = NULL;
 	size_t room = 0;
-	unsigned lines = 0;
 
-	while (f && getline(&line, &room, f) > 0) {
-		if (*line != '{' || !has_number(s, line))
-			continue;
-		if (lines++ == LOG_LINES_MAX) {
-			s->cut = true;
-			break;
-		}
-		tell_line(s, line);
-	}
+	while (f && getline(&line, &room, f) > 0)
+		if (*line == '{')
+			each(s, line);
 	free(line);
 	if (f)
 		fclose(f);
 }
 
 /* svlogd's files, older ones too, and nginx's. */
-static void tell_logs(story *s)
+static void read_logs(story *s, line_fn each)
 {
 	static const char *const patterns[] = {"log/*/current", "log/*/@*.s", "log/nginx*/*.json"};
 
@@ -269,7 +328,7 @@ static void tell_logs(story *s)
 		snprintf(pattern, sizeof pattern, "%s/%s", verb_state(), patterns[i]);
 		if (glob(pattern, 0, NULL, &found) == 0)
 			for (size_t k = 0; k < found.gl_pathc; k++)
-				tell_log(s, found.gl_pathv[k]);
+				read_log(s, found.gl_pathv[k], each);
 		globfree(&found);
 	}
 }
@@ -329,37 +388,87 @@ static void print(const story *s)
 		fputs("hbctl: there is more of it than is shown\n", stderr);
 }
 
-static err_t tell(story *s, uint64_t number, bool no_logs)
+static bool told(const story *s, uint64_t number)
+{
+	for (unsigned i = 0; i < s->moments; i++)
+		if (s->moment[i].number == number)
+			return true;
+	return false;
+}
+
+/* Of one that is none of ours (a user's, say) there is nothing to tell. */
+static err_t tell_number(story *s, uint64_t number)
 {
 	uint64_t packet;
-	err_t e = packet_of(s, number, &packet);
 
-	if (e == ERR_OK)
-		e = packet ? tell_packet(s, packet) : tell_order(s, number);
-	if (e == ERR_OK && s->moments == 0)
+	if (told(s, number) || numbers_slot(number) >= TOPOLOGY_SLOTS)
+		return ERR_OK;
+	const err_t e = packet_of(s, number, &packet);
+	if (e != ERR_OK || (packet && told(s, packet)))
+		return e;
+	return packet ? tell_packet(s, packet) : tell_order(s, number);
+}
+
+/* The story of the numbers that are remembered now. */
+static err_t tell(story *s, bool no_logs)
+{
+	const unsigned numbers = s->numbers;
+	err_t e = ERR_OK;
+
+	for (unsigned i = 0; i < numbers && e == ERR_OK; i++)
+		e = tell_number(s, s->number[i]);
+	if (e == ERR_OK && s->moments == 0 && s->ids == 0)
 		return ERR_NOT_FOUND;
 	if (e == ERR_OK)
 		e = tell_around(s);
 	if (e == ERR_OK && !no_logs)
-		tell_logs(s);
-	return e;
+		read_logs(s, tell_line);
+	return e == ERR_OK && s->moments == 0 ? ERR_NOT_FOUND : e;
+}
+
+/* A number, or the id of a request or of a trace; false: neither. */
+static bool take(story *s, const char *text)
+{
+	const size_t n = strlen(text);
+	uint64_t number;
+
+	if (parse_u64(text, INT64_MAX, &number)) {
+		remember(s, number);
+		return true;
+	}
+	if (trace_ok(text))
+		snprintf(s->id[0], ID_BYTES, "%.*s", (int)TRACE_ID_CHARS, text + TRACE_ID_AT);
+	else if (n >= ID_LEAST && n < ID_BYTES &&
+		 strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") ==
+			 n)
+		snprintf(s->id[0], ID_BYTES, "%s", text);
+	else
+		return false;
+	s->ids = 1;
+	read_logs(s, learn_line); /* once for the trace of a request, */
+	read_logs(s, learn_line); /* and once for what else belongs to that trace */
+	return true;
 }
 
 int trace_verb(int argc, char **argv)
 {
 	bool no_logs = false;
 	const args_row rows[] = {{"no-logs", NULL, &no_logs}};
-	uint64_t number;
 	story *s;
 	err_t e;
 
-	if (args_take(argc, argv, rows, 1) != 1 || !parse_u64(argv[1], INT64_MAX, &number))
+	if (args_take(argc, argv, rows, 1) != 1)
 		return verb_usage(USAGE);
 	s = calloc(1, sizeof *s);
 	BUG_ON(!s);
 	s->moment = calloc(MOMENTS_MAX, sizeof *s->moment);
 	BUG_ON(!s->moment);
-	e = tell(s, number, no_logs);
+	if (!take(s, argv[1])) {
+		free(s->moment);
+		free(s);
+		return verb_usage(USAGE);
+	}
+	e = tell(s, no_logs);
 	if (e == ERR_OK) {
 		qsort(s->moment, s->moments, sizeof *s->moment, by_time);
 		print(s);
@@ -368,5 +477,5 @@ int trace_verb(int argc, char **argv)
 		db_close(&s->db[i]);
 	free(s->moment);
 	free(s);
-	return e == ERR_OK ? VERB_DONE : verb_fail(e, "number %" PRIu64, number);
+	return e == ERR_OK ? VERB_DONE : verb_fail(e, "%s", argv[1]);
 }

@@ -179,13 +179,30 @@ static err_t park_dead(consumer *c, const held_t *h)
 	return park(c, h, *h->died_in ? h->died_in : c->queue, why);
 }
 
+/* A line for each event whose trace is followed. */
+static void tell(const consumer *c, const outbox_events *events)
+{
+	for (size_t i = 0; i < events->count; i++) {
+		const outbox_event *e = &events->event[i];
+		if (!*e->traceparent)
+			continue;
+		role_follow(e);
+		LOG_STEP("message.done", {"queue", LOG_S(c->queue)}, {"order_no", LOG_U(e->no)});
+	}
+	role_follow(NULL);
+}
+
 static err_t handle(consumer *c, const held_t *h)
 {
 	outbox_events events;
 	err_t err = outbox_parse(queue_event(c->w->role->queue), h->body, h->len, &events);
 	if (err != ERR_OK)
 		return err;
+	role_follow(events.count == 1 ? &events.event[0] : NULL);
 	err = c->w->role->handler(c->w, &events);
+	if (err == ERR_OK)
+		tell(c, &events);
+	role_follow(NULL);
 	outbox_events_free(&events);
 	return err;
 }
@@ -229,6 +246,8 @@ static bool handle_together(consumer *c, held_t *const *h, unsigned n)
 	if (err == ERR_OK) {
 		outbox_events_join(part, n, &all);
 		err = c->w->role->handler(c->w, &all);
+		if (err == ERR_OK)
+			tell(c, &all);
 		free(all.event);
 	}
 	while (parsed > 0)

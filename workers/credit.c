@@ -25,6 +25,7 @@ err_t credit_handle(worker_t *w, const outbox_events *events)
 	err_t err = ERR_OK;
 	for (size_t i = 0; i < events->count && err == ERR_OK; i++) {
 		crediting c = {.event = &events->event[i]};
+		role_follow(c.event);
 		if (!program_owns_slot(w->p, numbers_slot(c.event->uid)))
 			return ERR_WRONG_CELL;
 		c.packet_cell =

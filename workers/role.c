@@ -1,6 +1,11 @@
 /* What handlers and loops of several roles share. */
 #include "workers/role.h"
 
+void role_follow(const outbox_event *e)
+{
+	trace_begin(NULL, e && *e->traceparent ? e->traceparent : NULL);
+}
+
 err_t role_transact(worker_t *w, db_tx_fn fn, void *ctx)
 {
 	return db_transact(w->db, (unsigned)conf_i(w->p->conf, CONF_DB_TX_TRIES), fn, ctx);
@@ -19,7 +24,9 @@ err_t role_left_to_others(err_t err)
 err_t role_submit_all(worker_t *w, finance_kind kind, const outbox_events *events)
 {
 	err_t err = ERR_OK;
-	for (size_t i = 0; i < events->count && err == ERR_OK; i++)
+	for (size_t i = 0; i < events->count && err == ERR_OK; i++) {
+		role_follow(&events->event[i]);
 		err = role_submit(w, kind, events->event[i].no);
+	}
 	return err;
 }

@@ -71,6 +71,9 @@ err_t subsidy_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 void subsidy_idle(worker_t *w, int64_t at_ms);
 err_t issue_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 
+/* Until the next call this thread works for the trace of that event; NULL: for none. The consumer says it
+ * of a message with one event; a handler that takes those of several apart, of each. */
+void role_follow(const outbox_event *e);
 /* A transaction with the configured number of tries. */
 err_t role_transact(worker_t *w, db_tx_fn fn, void *ctx) MUST_CHECK;
 /* orders_submit, after whose failure at finance the order is left to callback, check and sweep. */

@@ -49,7 +49,9 @@ bool transfer_held(void)
 err_t transfer_handle(worker_t *w, const outbox_events *events)
 {
 	err_t err = ERR_OK;
-	for (size_t i = 0; i < events->count && err == ERR_OK; i++)
+	for (size_t i = 0; i < events->count && err == ERR_OK; i++) {
+		role_follow(&events->event[i]);
 		err = handle_one(w, &events->event[i]);
+	}
 	return err;
 }

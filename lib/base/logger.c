@@ -14,10 +14,9 @@ enum { LOGGER_LINE_BYTES = 4096, LOGGER_STRING_BYTES = 1024 };
 static struct {
 	char program[32], cell[8];
 	int instance;
+	uint64_t epoch;
 	logger_level least;
 } logger = {.program = "?", .least = LOGGER_INFO};
-
-static _Thread_local const char *logger_request;
 
 void logger_init(const char *program, const char *cell, int instance, logger_level least)
 {
@@ -27,9 +26,9 @@ void logger_init(const char *program, const char *cell, int instance, logger_lev
 	logger.least = least;
 }
 
-void logger_set_request(const char *request_id)
+void logger_set_epoch(uint64_t epoch)
 {
-	logger_request = request_id;
+	logger.epoch = epoch;
 }
 
 static void logger_head(jw_t *w, logger_level level, const char *event)
@@ -43,9 +42,13 @@ static void logger_head(jw_t *w, logger_level level, const char *event)
 	if (*logger.cell)
 		jw_str(w, "cell", logger.cell);
 	jw_i64(w, "instance", logger.instance);
+	if (logger.epoch)
+		jw_i64(w, "epoch", (int64_t)logger.epoch);
 	jw_str(w, "event", event);
-	if (logger_request)
-		jw_strn(w, "request_id", logger_request, strnlen(logger_request, 128));
+	if (trace_request())
+		jw_strn(w, "request_id", trace_request(), strnlen(trace_request(), 128));
+	if (trace_parent())
+		jw_strn(w, "trace_id", trace_parent() + TRACE_ID_AT, TRACE_ID_CHARS);
 }
 
 static void logger_put(jw_t *w, const logger_field *f)

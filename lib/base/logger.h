@@ -3,12 +3,14 @@
  *
  *   LOG(WARN, "relay.nack", {"queue", LOG_S(queue)}, {"seq", LOG_U(seq)});
  *   →
- * {"ts":"…","level":"warn","program":"hb-worker","cell":"A","event":"relay.nack","request_id":"…","queue":"…","seq":7}
- */
+ * {"ts":"…","level":"warn","program":"hb-worker","cell":"A","instance":1,"epoch":3,"event":"relay.nack","request_id":"…","trace_id":"…","queue":"…","seq":7}
+ *
+ * request_id and trace_id are those of base/trace.h, when there are any. */
 #ifndef HB_BASE_LOGGER_H
 #define HB_BASE_LOGGER_H
 
 #include "base/err.h"
+#include "base/trace.h"
 #include <stdint.h>
 
 typedef enum { LOGGER_DEBUG, LOGGER_INFO, LOGGER_WARN, LOGGER_ERROR } logger_level;
@@ -36,12 +38,17 @@ typedef struct {
 #define LOG(level, event, ...)                                                                     \
 	logger_write(LOGGER_##level, event, (const logger_field[]){__VA_ARGS__},                   \
 		sizeof((const logger_field[]){__VA_ARGS__}) / sizeof(logger_field))
+/* What is worth a line of a trace that is followed; of others with log.level debug only. */
+#define LOG_STEP(event, ...)                                                                       \
+	logger_write(trace_followed() ? LOGGER_INFO : LOGGER_DEBUG, event,                         \
+		(const logger_field[]){__VA_ARGS__},                                               \
+		sizeof((const logger_field[]){__VA_ARGS__}) / sizeof(logger_field))
 #define LOG0(level, event) logger_write(LOGGER_##level, event, 0, 0)
 
 /* Once at start; strings are copied. `cell` may be "". */
 void logger_init(const char *program, const char *cell, int instance, logger_level least);
+/* Of the cell, as the program was given it; 0: none, and not shown. Before there are threads. */
+void logger_set_epoch(uint64_t epoch);
 void logger_write(logger_level level, const char *event, const logger_field *f, unsigned n);
-/* The request id that this thread's lines carry, until set again; NULL for none. Not copied. */
-void logger_set_request(const char *request_id);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "domain/outbox.h"
 
-enum { PAYLOAD_BYTES = 128 };
+enum { PAYLOAD_BYTES = 224 };
 
 err_t check_add(db_t *db, finance_kind kind, uint64_t order_no, uint64_t tries, int64_t now_ms)
 {
@@ -19,6 +19,7 @@ err_t check_add(db_t *db, finance_kind kind, uint64_t order_no, uint64_t tries, 
 	jw_i64(&w, "k", kind);
 	jw_i64(&w, "d", tries < CHECK_DELAYS ? (int64_t)tries + 1 : CHECK_DELAYS);
 	jw_i64(&w, "n", (int64_t)tries + 1);
+	outbox_write_trace(&w);
 	jw_obj_end(&w);
 	jw_arr_end(&w);
 	size_t n = jw_end(&w);

@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { LABEL_BUSY = 6, LABEL_UNKNOWN = 7, LABEL_FAILED = 8 }; /* of METRICS_CLAIMS */
 
@@ -238,6 +239,8 @@ err_t claim_open(claim_service_t *s, uint64_t packet_id, uint64_t uid, unsigned 
 	lane_item item = {.uid = uid, .relations = relations, .asked_ms = now_ms};
 	err_t err;
 
+	if (trace_followed())
+		memcpy(item.trace, trace_followed(), sizeof(item.trace));
 	if (s->row_lock)
 		err = row_lock_claim(s, packet_id, &item);
 	else if (!admitted(s, packet_id, now_ms))

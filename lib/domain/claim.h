@@ -4,6 +4,7 @@
 #ifndef HB_DOMAIN_CLAIM_H
 #define HB_DOMAIN_CLAIM_H
 
+#include "base/trace.h"
 #include "domain/numbers.h"
 #include "domain/program.h"
 #include "domain/shares.h"
@@ -44,7 +45,8 @@ typedef struct claim_ticket {
 	STAILQ_ENTRY(claim_ticket) link;
 	uint64_t uid;
 	unsigned relations;
-	int64_t asked_ms, since_ms; /* wall; monotonic */
+	int64_t asked_ms, since_ms;   /* wall; monotonic */
+	char trace[TRACE_TEXT_BYTES]; /* the asking thread's, if it is followed; else "" */
 	err_t err;
 	claim_result result;
 	_Atomic uint32_t word; /* the futex of a thread that waits, where done is NULL */

@@ -1,5 +1,5 @@
 /* Why: the cost of a claim is the commit and the round trips, so both are shared by a batch. The
- * statements are text that is built here, from integers only: prepared statements cannot hold lists
+ * statements are text that is built here, from integers (and traceparents, which are looked at): prepared statements cannot hold lists
  * of any length. COMMIT goes alone, at the price of one more trip for the whole batch: its failure
  * is the only one that leaves the outcome open and must not be mistaken for another statement's,
  * and so the changed rows are counted before it.
@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_BYTES_PER_CLAIM = 512, TEXT_BYTES = 4096 };
+enum { TEXT_BYTES_PER_CLAIM = 640, TEXT_BYTES = 4096 };
 enum { WARY_BATCHES = 16 }; /* that read first after one that met an earlier claim */
 enum { PACKET_COLS = 9 };   /* of the packets' SELECT; those of the seed follow */
 
@@ -416,6 +416,17 @@ static void write_packets(claim_batch_t *w)
 		"p.remaining_count=v.c WHERE p.state=2 AND p.remaining_count=v.was");
 }
 
+/* The only text from outside in these statements: of hexadecimal digits and dashes. */
+static void text_trace(claim_batch_t *w, const char *trace)
+{
+	if (!*trace)
+		return;
+	BUG_ON(!trace_ok(trace));
+	text_add(w, ",\"tp\":\"");
+	text_add(w, trace);
+	text_add(w, "\"");
+}
+
 static void write_outbox(claim_batch_t *w)
 {
 	static const char *const name[] = {
@@ -445,6 +456,7 @@ static void write_outbox(claim_batch_t *w)
 			text_add(w, name[k]);
 			text_number(w, value[k]);
 		}
+		text_trace(w, s->item->trace);
 		text_add(w, "}");
 	}
 	text_add(w, "]')");

@@ -12,7 +12,7 @@
 #include "domain/outbox.h"
 #include <stdlib.h>
 
-enum { EVENT_BYTES = 96 }; /* {"no":…,"u":…,"a":…} of the longest numbers, and a comma */
+enum { EVENT_BYTES = 160 }; /* {"no":…,"u":…,"a":…,"tp":…} of the longest numbers, and a comma */
 
 static void event_write(jw_t *w, uint64_t claim_no, uint64_t uid, int64_t amount_fen)
 {
@@ -20,6 +20,7 @@ static void event_write(jw_t *w, uint64_t claim_no, uint64_t uid, int64_t amount
 	jw_i64(w, "no", (int64_t)claim_no);
 	jw_i64(w, "u", (int64_t)uid);
 	jw_i64(w, "a", amount_fen);
+	outbox_write_trace(w);
 	jw_obj_end(w);
 }
 

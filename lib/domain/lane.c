@@ -221,6 +221,9 @@ static void ticket_fill(lane_waiter *w, uint64_t uid, unsigned relations, int64_
 	w->uid = uid;
 	w->relations = relations;
 	w->asked_ms = asked_ms;
+	w->trace[0] = '\0';
+	if (trace_followed())
+		memcpy(w->trace, trace_followed(), sizeof(w->trace));
 	w->since_ms = clk_mono_ms();
 	atomic_init(&w->word, WAITER_NEW);
 }

@@ -17,7 +17,8 @@ struct lane;
 typedef struct {
 	uint64_t uid;
 	unsigned relations;
-	int64_t asked_ms;     /* wall clock of the request */
+	int64_t asked_ms;             /* wall clock of the request */
+	char trace[TRACE_TEXT_BYTES]; /* a followed traceparent, or "" */
 	uint64_t claim_no;    /* the store's: the number it gave to this claim, kept over reruns */
 	err_t err;            /* out: ERR_OK, or what became of this claim alone */
 	claim_result result;  /* out, with ERR_OK */

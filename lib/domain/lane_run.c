@@ -8,6 +8,7 @@
 #include "base/logger.h"
 #include "base/metrics.h"
 
+#include <string.h>
 #include <time.h>
 
 enum { GATHER_STEP_US = 250, GATHER_LEAST = 4, GATHER_QUIET = 2 };
@@ -48,6 +49,8 @@ static void part_fill(lane_executor *x, lane_part *p, int64_t now)
 			.relations = w->relations,
 			.asked_ms = w->asked_ms,
 			.waiter = w};
+		if (w->trace[0])
+			memcpy(x->item[x->items - 1].trace, w->trace, sizeof(w->trace));
 	}
 	n->queued -= p->count;
 	n->flying += p->count;

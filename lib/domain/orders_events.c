@@ -43,6 +43,7 @@ static err_t event_outbox(db_t *db, const event_ctx *c)
 	jw_obj(&w, NULL);
 	jw_i64(&w, "no", (int64_t)c->e->order_no);
 	jw_str(&w, "e", c->event_id);
+	outbox_write_trace(&w);
 	jw_obj_end(&w);
 	jw_arr_end(&w);
 	size_t n = jw_end(&w);

@@ -6,6 +6,7 @@
 #include "domain/alert.h"
 #include "domain/id_array.h"
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 err_t outbox_add(db_t *db, outbox_kind kind, uint64_t business_no, int64_t now_ms,
@@ -16,14 +17,21 @@ err_t outbox_add(db_t *db, outbox_kind kind, uint64_t business_no, int64_t now_m
 		DB_ARGS(db_u(kind), db_u(business_no), db_i(now_ms), db_b(payload, n)), NULL);
 }
 
+void outbox_write_trace(jw_t *w)
+{
+	if (trace_followed())
+		jw_str(w, "tp", trace_followed());
+}
+
 err_t outbox_number(db_t *db, outbox_kind kind, uint64_t business_no, int64_t now_ms)
 {
-	char payload[64];
+	char payload[160];
 	jw_t w;
 	jw_start_fixed(&w, payload, sizeof payload);
 	jw_arr(&w, NULL);
 	jw_obj(&w, NULL);
 	jw_i64(&w, "no", (int64_t)business_no);
+	outbox_write_trace(&w);
 	jw_obj_end(&w);
 	jw_arr_end(&w);
 	size_t n = jw_end(&w);
@@ -92,6 +100,13 @@ static bool read_field(const field_row *f, const json_t *v, outbox_event *into)
 	return true;
 }
 
+/* No message is at fault for its trace. */
+static void read_trace(const json_t *v, char out[TRACE_TEXT_BYTES])
+{
+	const char *text = json_string_value(v);
+	snprintf(out, TRACE_TEXT_BYTES, "%s", text && trace_ok(text) ? text : "");
+}
+
 static bool read_event(outbox_kind kind, const json_t *o, outbox_event *out)
 {
 	bool known = false;
@@ -102,6 +117,7 @@ static bool read_event(outbox_kind kind, const json_t *o, outbox_event *out)
 		if (!read_field(&fields[i], json_object_get(o, fields[i].name), out))
 			return false;
 	}
+	read_trace(json_object_get(o, "tp"), out->traceparent);
 	return known;
 }
 

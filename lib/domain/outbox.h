@@ -5,6 +5,7 @@
 #define HB_DOMAIN_OUTBOX_H
 
 #include "base/jw.h"
+#include "base/trace.h"
 #include "store/db.h"
 #include <jansson.h>
 
@@ -26,6 +27,10 @@ typedef enum {
 			     "x":expires_at}], a partner's → <cell of u>.issue */
 } outbox_kind;
 
+/* Any event may have "tp" besides: the traceparent of the request that it came of, if that trace is
+ * followed (base/trace.h). It goes with the event into every message. */
+void outbox_write_trace(jw_t *w); /* this thread's, inside an event's object */
+
 /* Inside the caller's transaction. `payload` is the JSON array; numbers in it are JSON integers. */
 err_t outbox_add(db_t *db, outbox_kind kind, uint64_t business_no, int64_t now_ms,
 	const char *payload, size_t n) MUST_CHECK;
@@ -45,8 +50,9 @@ typedef struct {
 	char out_order_no[OUTBOX_EVENT_ID_BYTES]; /* of SUBSIDY, like the next line */
 	uint64_t campaign, expires_at_ms, lease_id;
 	char issuer[OUTBOX_EVENT_ID_BYTES], campaign_name[OUTBOX_EVENT_ID_BYTES]; /* of ISSUE */
-	unsigned order_kind, delay; /* of CHECK, like the next line */
-	uint64_t nth;               /* which try it is to be, from 1 */
+	unsigned order_kind, delay;         /* of CHECK, like the next line */
+	uint64_t nth;                       /* which try it is to be, from 1 */
+	char traceparent[TRACE_TEXT_BYTES]; /* of a trace that is followed; "": none */
 } outbox_event;
 
 typedef struct {

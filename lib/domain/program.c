@@ -213,6 +213,7 @@ program_t *program_start(int argc, char **argv, const char *name, const char *db
 		program_refuse("the topology has no such cell, or the cell no member at this site");
 	snprintf(p->site, sizeof(p->site), "%s", a.site);
 	program_read_live(p, a.live, live_as);
+	logger_set_epoch(p->epoch);
 	program_fill_db(p, db_user);
 	program_load_keys(p);
 	p->finance_limits = program_finance_limits(p->conf);

@@ -54,8 +54,7 @@ static char *answer_head(http_req_t *r, const char *type, size_t body_len, size_
 	head_number(&h, (uint64_t)r->status);
 	head_text(&h, "\r\nCache-Control: no-store\r\n");
 	head_line(&h, "X-Request-Id", r->request_id);
-	if (r->traceparent)
-		head_line(&h, "traceparent", r->traceparent);
+	head_line(&h, "traceparent", r->traceparent);
 	if (r->retry_after_ms > 0) {
 		head_text(&h, "Retry-After: ");
 		head_number(&h, (uint64_t)(r->retry_after_ms + 999) / 1000);

@@ -26,7 +26,7 @@ typedef struct http_req {
 	arena_t *arena;
 	const char *method, *path, *query; /* path without query, not decoded; query "" when none */
 	const char *request_id;  /* from nginx (HTTP_X_REQUEST_ID), made here when absent */
-	const char *traceparent; /* NULL when absent or malformed */
+	const char *traceparent; /* made here when absent or malformed (base/trace.h) */
 	const char *authorization, *session_cookie, *idempotency_key, *origin, *csrf,
 		*signature,       /* X-Finance-Signature */
 		*hb_signature,    /* X-Hb-Signature: of a partner, or of our own programs */

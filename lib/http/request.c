@@ -7,6 +7,7 @@
 #include "base/clk.h"
 #include "base/keys.h"
 #include "base/parse.h"
+#include "base/trace.h"
 #include "http/wire.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -87,14 +88,11 @@ static const char *request_id_new(arena_t *a)
 	return id;
 }
 
-/* W3C Trace Context, version 00: 00-<32 hex>-<16 hex>-<2 hex>, lower case, ids not all zero. */
-static bool traceparent_ok(const char *s)
+static const char *traceparent_new(arena_t *a, const char *request_id)
 {
-	if (strlen(s) != 55 || memcmp(s, "00-", 3) != 0 || s[35] != '-' || s[52] != '-')
-		return false;
-	const char *hex = "0123456789abcdef";
-	return strspn(s + 3, hex) == 32 && strspn(s + 36, hex) == 16 && strspn(s + 53, hex) == 2 &&
-	       strspn(s + 3, "0") < 32 && strspn(s + 36, "0") < 16;
+	char *text = arena_alloc(a, TRACE_TEXT_BYTES);
+	trace_make(request_id, text);
+	return text;
 }
 
 /* The weight of one range of Accept-Language in thousandths; 1000 when it has none. */
@@ -200,7 +198,9 @@ void request_read(http_req_t *r, FCGX_Request *f)
 	}
 	r->request_id = p.request_id && request_id_ok(p.request_id) ? p.request_id
 								    : request_id_new(r->arena);
-	r->traceparent = p.traceparent && traceparent_ok(p.traceparent) ? p.traceparent : NULL;
+	r->traceparent = p.traceparent && trace_ok(p.traceparent)
+				 ? p.traceparent
+				 : traceparent_new(r->arena, r->request_id);
 	r->authorization = p.authorization;
 	r->session_cookie = p.session;
 	r->idempotency_key = p.idempotency_key;

@@ -224,8 +224,11 @@ static void conn_answer(conn *c, err_t e)
 	answer_write(r, &c->fcgx);
 	FCGX_Finish_r(&c->fcgx);
 	metrics_add(METRICS_HTTP_REQUESTS, (unsigned)(r->status / 100 - 2), 1);
-	metrics_observe_us(METRICS_HTTP_SECONDS, clk_mono_us() - r->started_us);
-	logger_set_request(NULL);
+	const int64_t took_us = clk_mono_us() - r->started_us;
+	metrics_observe_us(METRICS_HTTP_SECONDS, took_us);
+	LOG_STEP("http.answered", {"method", LOG_S(r->method)}, {"path", LOG_S(r->path)},
+		{"status", LOG_I(r->status)}, {"us", LOG_I(took_us)});
+	trace_end();
 	arena_reset(c->arena);
 	atomic_store(&c->phase, PHASE_IDLE);
 	atomic_store(&c->busy, false);
@@ -237,7 +240,7 @@ static void conn_answer(conn *c, err_t e)
 
 static void conn_go_on(conn *c)
 {
-	logger_set_request(c->r.request_id);
+	trace_begin(c->r.request_id, c->r.traceparent);
 	conn_answer(c, c->r.later(&c->r));
 }
 
@@ -337,7 +340,7 @@ static void conn_serve(conn *c)
 	c->r = (http_req_t){.arena = c->arena, .app = c->server->conf->app};
 	atomic_store(&c->phase, PHASE_RUNNING);
 	request_read(&c->r, &c->fcgx);
-	logger_set_request(c->r.request_id);
+	trace_begin(c->r.request_id, c->r.traceparent);
 	if (!c->server->conf->says_when)
 		http_may_wait();
 	err_t e = c->server->conf->handler(&c->r);
@@ -346,7 +349,7 @@ static void conn_serve(conn *c)
 	else if (atomic_exchange(&c->phase, PHASE_RETURNED) == PHASE_RESUMED)
 		conn_go_on(c);
 	else
-		logger_set_request(NULL); /* the request is not ours any more */
+		trace_end(); /* the request is not ours any more */
 }
 
 void http_resume(http_req_t *r)

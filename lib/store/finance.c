@@ -49,7 +49,6 @@ typedef struct {
 	char path[PATH_BYTES]; /* with the prefix */
 	const char *body;
 	size_t len;
-	const char *traceparent;
 	char id[2 * ID_BYTES + 1];
 	uint64_t order_no;
 	finance_kind kind;
@@ -192,8 +191,8 @@ static struct curl_slist *request_headers(const finance_t *f, const call_t *c)
 	add_header(&list, "X-Finance-Signature: ", signature);
 	add_header(&list, "Content-Type: ", "application/json");
 	add_header(&list, "Expect:", "");
-	if (c->traceparent && strlen(c->traceparent) < 100)
-		add_header(&list, "traceparent: ", c->traceparent);
+	if (trace_parent())
+		add_header(&list, "traceparent: ", trace_parent());
 	return list;
 }
 
@@ -351,8 +350,7 @@ err_t finance_submit(finance_t *f, finance_kind kind, const finance_order *o, fi
 		.kind = kind,
 		.op = (finance_op)kind,
 		.order_no = o->order_no,
-		.body = body,
-		.traceparent = o->traceparent};
+		.body = body};
 	snprintf(c.path, sizeof c.path, "%s/finance/v1/%ss", f->prefix, finance_kind_name(kind));
 	c.len = order_json(f, o, body, sizeof body);
 	if (!c.len)

@@ -2,7 +2,7 @@
  * per thread (a curl handle that is kept). Everything is idempotent by our order number. Only a
  * FINANCE_REFUSED or FINANCE_CLOSED that finance says of that very number is final; a time-out, a
  * 5xx and an unknown number say nothing: ERR_FINANCE_UNAVAILABLE or FINANCE_NOT_KNOWN, ask or send
- * again. */
+ * again. The thread's traceparent (base/trace.h) goes with every call. */
 #ifndef HB_STORE_FINANCE_H
 #define HB_STORE_FINANCE_H
 
@@ -54,12 +54,11 @@ void finance_free(finance_t **f);
 typedef struct {
 	uint64_t order_no, uid; /* payer or payee */
 	int64_t amount_fen;
-	uint64_t payment_no;     /* refunds: of which payment */
-	int64_t expires_at_ms;   /* payments */
-	const char *subject;     /* payments: shown at the cashier, UTF-8, at most 100 bytes */
-	const char *return_url;  /* payments: where the cashier sends the payer back to */
-	const char *notify_url;  /* where the callback goes */
-	const char *traceparent; /* may be NULL */
+	uint64_t payment_no;    /* refunds: of which payment */
+	int64_t expires_at_ms;  /* payments */
+	const char *subject;    /* payments: shown at the cashier, UTF-8, at most 100 bytes */
+	const char *return_url; /* payments: where the cashier sends the payer back to */
+	const char *notify_url; /* where the callback goes */
 } finance_order;
 
 /* Creates the order, or gives the state of the same order if finance has it already.

@@ -1,7 +1,9 @@
-"""hbctl trace: one envelope's story over both cells, by its number or that of any order of it."""
+"""hbctl trace: one envelope's story over both cells, by its number, that of any order of it, a request's id or a trace's. And what the logs say."""
 import json
 import os
+import re
 import subprocess
+import time
 
 import hb
 
@@ -37,3 +39,119 @@ def test_one_envelope_over_both_cells(stack):
 def test_what_is_not_there(stack):
     assert trace(stack, 999999999001, '--no-logs').returncode == 1
     assert trace(stack, 'x').returncode == 2
+
+
+def lines_with(stack, text):
+    """The logs' lines of JSON that hold a text, as (program, cell, event) and the whole."""
+    out = []
+    for path in [*stack.folder.glob('log/*/current'), *stack.folder.glob('log/nginx*/*.json')]:
+        for line in path.read_text(errors='replace').splitlines():
+            if text in line and line.startswith('{'):
+                row = json.loads(line)
+                out.append(((row['program'], row.get('cell'), row['event']), row))
+    return out
+
+
+def story(stack, what):
+    done = trace(stack, what)
+    assert done.returncode in (0, 1), done
+    return json.loads(done.stdout) if done.returncode == 0 else []
+
+
+def test_one_traceparent_goes_through_both_cells_to_finance_and_back(stack):
+    trace_id = os.urandom(16).hex()
+    headers = {'traceparent': f'00-{trace_id}-{os.urandom(8).hex()}-01'}
+    body = {'kind': 'c2c', 'split': 'lucky', 'total': {'amount': 1000, 'currency': 'CNY'}, 'count': 2}
+    made = stack.call('POST', '/v1/packets', 1001, body, headers={**headers, 'Idempotency-Key': os.urandom(12).hex()})
+    assert made.status == 201 and made.headers['traceparent'] == headers['traceparent'], made
+    packet, order = made.json['packet']['id'], made.json['payment']['order_no']
+    stack.pay(made.json['payment']['cashier_url'])  # the payer's own request: finance goes on with the order's trace
+    stack.wait(lambda: stack.packet_state(packet) == 2, 'the packet is open')
+    claims = {}
+    for uid in (1002, 1502):
+        answer = stack.wait(lambda uid=uid: (a := stack.claim(uid, packet, headers=headers)).status == 200 and a, 'the claim is answered')
+        claims[uid] = answer.json['claim']['claim_no']
+    for uid in claims:
+        stack.wait(lambda uid=uid: stack.claim(uid, packet).json['claim']['transfer_state'] == 'done', 'it is paid')
+    wanted = {('nginx', None, 'http.request'), ('hb-core', 'A', 'http.answered'), ('hb-core', 'A', 'packet.sent'), ('hb-finance-sim', None, 'http.answered'),
+              ('hb-finance-sim', None, 'notify.taken'), ('hb-worker-callback', 'A', 'message.done'), ('hb-worker-transfer', 'A', 'message.done'),
+              ('hb-worker-inbox', 'A', 'message.done'), ('hb-worker-inbox', 'B', 'message.done')}
+    stack.wait(lambda: wanted <= {key for key, _ in lines_with(stack, trace_id)}, f'all of {wanted} have told of it', pause=0.3)
+    found = lines_with(stack, trace_id)
+    assert all(row['trace_id'] == trace_id for _, row in found)
+    assert {str(row['order_no']) for key, row in found if key[2] == 'message.done'} == {order, *claims.values()}
+    assert any(row['request'].startswith('POST /finance/v1/transfers ') for key, row in found if key[0] == 'nginx'), 'the transfer worker told finance'
+    assert any(row['request'].startswith(f'POST /v1/callbacks/finance/{order} ') for key, row in found if key[0] == 'nginx'), 'finance told us'
+    with stack.finance_db() as db:
+        assert [t for t, in db.execute('SELECT traceparent FROM traces WHERE order_no = ?', (order,))] == [headers['traceparent']]
+    told = story(stack, trace_id)
+    assert {m['number'] for m in told if m['kind'] == 'claim'} == set(claims.values())
+    assert {'packet', 'payment', 'transfer', 'callback', 'received', 'log'} <= {m['kind'] for m in told}
+    for word in ('nginx POST /v1/packets ', 'hb-core ', 'hb-worker-inbox B.inbox', 'hb-finance-sim '):
+        assert any(m['kind'] == 'log' and m['detail'].startswith(word) for m in told), word
+    assert len(story(stack, headers['traceparent'])) >= len(told)
+
+
+def test_a_request_id_leads_to_its_envelope_also_when_nobody_follows_it(stack):
+    malformed = '00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01'
+    body = {'kind': 'c2c', 'split': 'equal', 'total': {'amount': 300, 'currency': 'CNY'}, 'count': 3}
+    made = stack.call('POST', '/v1/packets', 1001, body, headers={'traceparent': malformed, 'Idempotency-Key': os.urandom(12).hex()})
+    request = made.headers['x-request-id']
+    assert made.status == 201 and re.fullmatch(f'00-{request}-{request[:16]}-00', made.headers['traceparent']), made.headers
+    told = stack.wait(lambda: (s := story(stack, request)) and any(m['detail'].startswith('nginx ') for m in s) and s, 'nginx has written the request')
+    assert [m['number'] for m in told if m['kind'] == 'packet'] == [made.json['packet']['id']]
+    assert [key for key, _ in lines_with(stack, request) if key[0].startswith('hb-')] == [('hb-core', 'A', 'packet.sent')]
+    stack.pay(made.json['payment']['cashier_url'])
+    stack.wait(lambda: stack.packet_state(made.json['packet']['id']) == 2, 'the packet is open')
+    assert story(stack, os.urandom(16).hex()) == []
+
+
+def secret_words(stack):
+    for path in (stack.folder / 'secrets').iterdir():
+        for line in path.read_text().splitlines():
+            yield line.split()[1] if path.suffix == '.keys' else line
+
+
+def test_no_log_of_a_whole_scenario_holds_a_secret_and_each_line_is_whole(stack):
+    uids = (1391, 1392, 1891)
+    tokens = [stack.call('POST', '/v1/demo/login', body={'uid': str(uid)}).json['token'] for uid in uids]
+    followed = {'traceparent': f'00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01'}
+    body = {'kind': 'c2c', 'split': 'lucky', 'total': {'amount': 900, 'currency': 'CNY'}, 'count': 2}
+    made = stack.http.call('POST', '/v1/packets', body, tokens[0], {**followed, 'Idempotency-Key': os.urandom(12).hex()})
+    assert made.status == 201, made
+    packet, cashier = made.json['packet']['id'], made.json['payment']['cashier_url']
+    stack.pay(cashier)
+    stack.wait(lambda: stack.packet_state(packet) == 2, 'the packet is open')
+    cookie = {'Cookie': f'hb_session={tokens[1]}', 'Origin': stack.front, 'X-Hb-Csrf': '1', **followed}
+    assert stack.http.call('POST', f'/v1/packets/{packet}/claim', headers=cookie).json['outcome'] == 'claimed'
+    assert stack.http.call('POST', f'/v1/packets/{packet}/claim', token=tokens[2], headers=followed).json['outcome'] == 'claimed'
+    assert stack.http.call('GET', '/v1/me/received?limit=1', token=tokens[1], headers=followed).status == 200
+    refused = stack.http.call('POST', '/v1/packets', body, tokens[0] + 'x', {**followed, 'Idempotency-Key': os.urandom(12).hex()})
+    assert refused.status == 401, refused
+    marks = [followed['traceparent'].split('-')[1]]
+    stack.wait(lambda: ('hb-worker-inbox', 'B', 'message.done') in [key for key, _ in lines_with(stack, marks[0])], 'the claim has come to its user\'s cell', pause=0.3)
+    time.sleep(1.2)  # nginx keeps its lines for a second
+    words = {word for word in [*secret_words(stack), *tokens, cashier.split('?')[1]] if len(word) >= 8}
+    forms = re.compile(r'hb1\.\d+\.\d+\.|hbs1\.|v1 hongbao \d{9,}|Bearer [^"\\ ]{20}|hb_session=')
+    checked = 0
+    for path in [p for p in (stack.folder / 'log').glob('*/*') if p.is_file()]:
+        text = path.read_text(errors='replace')
+        assert not [word for word in words if word in text], path
+        assert not forms.search(text), (path, forms.search(text))
+        for line in text.splitlines():
+            ours = re.match(r'\{"ts":"([^"]*)","level":"(?:debug|info|warn|error)","program":"([^"]*)"', line)
+            assert ours or not line.startswith('{"ts"'), (path, line)
+            if not ours:
+                continue
+            row = json.loads(line)
+            checked += 1
+            assert re.fullmatch(r'20\d\d-\d\d-\d\dT[0-9:.]{8,12}(Z|[+-]\d\d:\d\d)', row['ts']) and row['event'], line
+            if row['program'] == 'nginx':
+                assert re.fullmatch('[0-9a-f]{32}', row['request_id']) and re.fullmatch('[0-9a-f]{32}', row['trace_id']), line
+            elif row['program'] not in ('hb-finance-sim', 'hbctl'):
+                assert row['cell'] in stack.cells and isinstance(row['instance'], int) and row.get('epoch', 1) > 0, line
+            if 'request_id' in row:
+                assert re.fullmatch('[0-9a-f]{32}', row['trace_id']), line
+    assert checked > 100
+    serving = [row for key, row in lines_with(stack, marks[0]) if key[0].startswith('hb-') and key[0] != 'hb-finance-sim']
+    assert serving and all(row['epoch'] >= 1 for row in serving)

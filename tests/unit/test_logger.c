@@ -40,10 +40,10 @@ static json_t *only_line(char *text)
 
 static void write_all_fields(void)
 {
-	logger_set_request("req-1");
+	trace_begin("req-1", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
 	LOG(WARN, "test.event", {"s", LOG_S("a\"b\n")}, {"none", LOG_S(NULL)}, {"i", LOG_I(-5)},
 		{"u", LOG_U(7)}, {"e", LOG_E(ERR_PACKET_BUSY)});
-	logger_set_request(NULL);
+	trace_end();
 }
 
 static void a_line_has_every_field(void **state)
@@ -52,6 +52,7 @@ static void a_line_has_every_field(void **state)
 
 	(void)state;
 	logger_init("hb-test", "A", 3, LOGGER_INFO);
+	logger_set_epoch(4);
 	l = only_line(logged(write_all_fields));
 	assert_int_equal(strlen(json_string_value(json_object_get(l, "ts"))), 24);
 	assert_string_equal(json_string_value(json_object_get(l, "level")), "warn");
@@ -60,11 +61,36 @@ static void a_line_has_every_field(void **state)
 	assert_int_equal(json_integer_value(json_object_get(l, "instance")), 3);
 	assert_string_equal(json_string_value(json_object_get(l, "event")), "test.event");
 	assert_string_equal(json_string_value(json_object_get(l, "request_id")), "req-1");
+	assert_string_equal(json_string_value(json_object_get(l, "trace_id")),
+		"4bf92f3577b34da6a3ce929d0e0e4736");
+	assert_int_equal(json_integer_value(json_object_get(l, "epoch")), 4);
 	assert_string_equal(json_string_value(json_object_get(l, "s")), "a\"b\n");
 	assert_true(json_is_null(json_object_get(l, "none")));
 	assert_int_equal(json_integer_value(json_object_get(l, "i")), -5);
 	assert_int_equal(json_integer_value(json_object_get(l, "u")), 7);
 	assert_string_equal(json_string_value(json_object_get(l, "e")), "PACKET_BUSY");
+	json_decref(l);
+}
+
+static void write_steps(void)
+{
+	trace_begin("req-1", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00");
+	LOG_STEP("not followed", {"i", LOG_I(1)});
+	trace_begin("req-1", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03");
+	LOG_STEP("followed", {"i", LOG_I(2)});
+	trace_end();
+	LOG_STEP("without", {"i", LOG_I(3)});
+}
+
+static void steps_are_written_of_traces_that_are_followed(void **state)
+{
+	json_t *l;
+
+	(void)state;
+	logger_init("hb-test", "A", 3, LOGGER_INFO);
+	l = only_line(logged(write_steps));
+	assert_string_equal(json_string_value(json_object_get(l, "event")), "followed");
+	assert_string_equal(json_string_value(json_object_get(l, "level")), "info");
 	json_decref(l);
 }
 
@@ -169,6 +195,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_line_has_every_field),
+		cmocka_unit_test(steps_are_written_of_traces_that_are_followed),
 		cmocka_unit_test(lower_levels_are_left_out),
 		cmocka_unit_test(long_strings_are_cut),
 		cmocka_unit_test(lines_of_threads_never_mix),

@@ -1,5 +1,6 @@
 /* From parameters and a body stream in memory to a request; the query string; problems. */
 #include "base/keys.h"
+#include "base/trace.h"
 #include "http/wire.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -129,19 +130,31 @@ static void strange_request_ids_are_replaced(void **state)
 	assert_string_equal(f->r.request_id, "Abc-1234");
 }
 
-static void malformed_traceparents_are_dropped(void **state)
+/* The id in front of them is the request's. */
+static void no_traceparent_or_a_malformed_one_is_made_anew(void **state)
 {
 	static const char *const bad[] = {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
 		"00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
 		"00-00000000000000000000000000000000-00f067aa0ba902b7-01",
 		"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-		"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\nX: y"};
+		"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\nX: y",
+		"01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", ""};
 	fixture *f = *state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		with(f, "HTTP_TRACEPARENT", bad[i]);
 		read_request(f);
-		assert_null(f->r.traceparent);
+		assert_true(trace_ok(f->r.traceparent));
+		assert_false(trace_sampled(f->r.traceparent));
+		assert_memory_equal(
+			f->r.traceparent + TRACE_ID_AT, f->r.request_id, TRACE_ID_CHARS);
 	}
+	with(f, "HTTP_X_REQUEST_ID", "Abc-1234");
+	read_request(f);
+	assert_true(trace_ok(f->r.traceparent));
+	static const char good[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+	with(f, "HTTP_TRACEPARENT", good);
+	read_request(f);
+	assert_string_equal(f->r.traceparent, good);
 }
 
 static void the_language_is_what_the_reader_prefers_of_ours(void **state)
@@ -266,7 +279,7 @@ int main(void)
 		CASE(every_parameter_finds_its_place_in_any_order),
 		CASE(empty_parameters_count_as_absent),
 		CASE(strange_request_ids_are_replaced),
-		CASE(malformed_traceparents_are_dropped),
+		CASE(no_traceparent_or_a_malformed_one_is_made_anew),
 		CASE(the_language_is_what_the_reader_prefers_of_ours),
 		CASE(a_body_is_compared_with_its_length),
 		CASE(query_values_are_decoded),

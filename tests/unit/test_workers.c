@@ -68,6 +68,23 @@ static void a_row_of_claims_is_read(void **state)
 	outbox_events_free(&e);
 }
 
+static void an_event_brings_its_trace_and_no_message_is_at_fault_for_it(void **state)
+{
+	(void)state;
+	static const char good[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+	static const char text[] =
+		"[{\"no\":5},{\"no\":6,\"tp\":\"00-4bf92f3577b34da6a3ce929d0e0e4736-"
+		"00f067aa0ba902b7-01\"},"
+		"{\"no\":7,\"tp\":\"00-4bf92f3577b34da6a3ce929d0e0e4736\"},{\"no\":8,\"tp\":1}]";
+	outbox_events e;
+	assert_int_equal(outbox_parse(OUTBOX_REFUND, text, strlen(text), &e), ERR_OK);
+	assert_string_equal(e.event[0].traceparent, "");
+	assert_string_equal(e.event[1].traceparent, good);
+	assert_string_equal(e.event[2].traceparent, "");
+	assert_string_equal(e.event[3].traceparent, "");
+	outbox_events_free(&e);
+}
+
 static void what_is_malformed_is_refused(void **state)
 {
 	(void)state;
@@ -350,6 +367,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_row_of_claims_is_read),
+		cmocka_unit_test(an_event_brings_its_trace_and_no_message_is_at_fault_for_it),
 		cmocka_unit_test(what_is_malformed_is_refused),
 		cmocka_unit_test(
 			claims_go_to_their_packets_cell_one_by_one_and_to_their_users_in_bulk),
