@@ -141,6 +141,46 @@ static void scope_and_expiry_bound_it(void **state)
 	assert_int_equal(metrics_get(METRICS_FLAG_OFF, FLAGS_CLAIM), 0);
 }
 
+static flags_word said(uint64_t who)
+{
+	return flags_said(FLAGS_TOKEN_LIST, ROUTES_ID_subsidies, who);
+}
+
+/* What a breaker may decide is what nobody has said. */
+static void on_is_said_as_well_as_off_and_the_rest_is_unsaid(void **state)
+{
+	unsigned off = 0, on = 0;
+
+	(void)state;
+	write_flags(END);
+	flags_begin(dir, "A");
+	assert_int_equal(said(1), FLAGS_UNSAID);
+	write_flags("token_list = " OFF("percent = 30;") END);
+	flags_look();
+	for (uint64_t uid = 1; uid <= 1000; uid++) {
+		assert_int_not_equal(said(uid), FLAGS_ON);
+		off += said(uid) == FLAGS_OFF;
+	}
+	assert_in_range(off, 250, 350);
+	write_flags("token_list = { state = \"on\"; reason = \"r\"; percent = 30; };\n" END);
+	flags_look();
+	for (uint64_t uid = 1; uid <= 1000; uid++) {
+		assert_int_not_equal(said(uid), FLAGS_OFF);
+		on += said(uid) == FLAGS_ON;
+	}
+	assert_int_equal(on, off);
+	write_flags("token_list = { state = \"on\"; reason = \"r\"; cells = [ \"B\" ]; };\n" END);
+	flags_look();
+	assert_int_equal(said(1), FLAGS_UNSAID);
+	write_flags("token_list = { state = \"on\"; reason = \"r\"; "
+		    "expires_at = \"2020-01-01T00:00:00Z\"; };\n" END);
+	flags_look();
+	assert_int_equal(said(1), FLAGS_UNSAID);
+	write_flags("token_list = { state = \"on\"; reason = \"r\"; };\n" END);
+	flags_look();
+	assert_int_equal(said(1), FLAGS_ON);
+}
+
 static void extra_flags_refuse_nothing_at_the_gate(void **state)
 {
 	(void)state;
@@ -224,6 +264,7 @@ int main(void)
 		cmocka_unit_test(a_bad_file_changes_nothing_and_a_restart_neither),
 		cmocka_unit_test(percent_is_of_users_and_always_the_same_ones),
 		cmocka_unit_test(scope_and_expiry_bound_it),
+		cmocka_unit_test(on_is_said_as_well_as_off_and_the_rest_is_unsaid),
 		cmocka_unit_test(extra_flags_refuse_nothing_at_the_gate),
 		cmocka_unit_test(labels_of_the_metric_are_the_flags),
 		cmocka_unit_test(an_edit_leaves_everything_else),
