@@ -72,15 +72,16 @@ fuzz_again() {
 
 # fuzz_keep TARGET: the fewest inputs that reach every edge that any has reached become the kept corpus.
 fuzz_keep() {
-	local work=$FUZZ_DIR/$1
+	local work=$FUZZ_DIR/$1 seeds input
 	rm -rf "$work/kept"
 	mkdir -p "$work/kept" "$work/corpus"
 	(fuzz_options && sanitize_run "$(fuzz_program "$1")" -merge=1 -use_counters=0 "$work/kept" "$FUZZ_KEPT/$1" "$work/corpus") >"$work/log.keep" 2>&1 ||
 		die "fuzz: $1: the corpus cannot be merged: $work/log.keep"
+	# What is no seed already; libFuzzer's names are SHA-1.
+	seeds=$(sha1sum "$FUZZ_KEPT/$1"/*.seed | cut -d' ' -f1)
 	find "$FUZZ_KEPT/$1" -type f ! -name '*.seed' -delete
 	for input in "$work/kept"/*; do
-		[ -e "$input" ] || continue
-		cmp -s "$input" "$FUZZ_KEPT/$1"/*.seed || cp "$input" "$FUZZ_KEPT/$1/"
+		[[ $seeds == *"${input##*/}"* ]] || cp "$input" "$FUZZ_KEPT/$1/"
 	done
 	say "$1: $(find "$FUZZ_KEPT/$1" -type f | wc -l) inputs kept"
 }
