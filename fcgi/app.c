@@ -106,7 +106,9 @@ static err_t app_open(const app_program *prog, app_t *a)
 	const gate_conf gate = {.program = prog->program,
 		.handlers = prog->handlers,
 		.ready = prog->ready,
-		.not_found = prog->not_found};
+		.not_found = prog->not_found,
+		.threads = (unsigned)conf_i(conf, prog->threads),
+		.connections = (unsigned)conf_i(conf, prog->connections)};
 	err_t e = program_db_pool(a->p, (unsigned)conf_i(conf, prog->connections), &a->db);
 	if (e == ERR_OK)
 		e = program_cache(a->p, prog->cache_handles, &a->cache);

@@ -11,6 +11,9 @@
 #include "base/parse.h"
 #include "domain/flags.h"
 #include "domain/session.h"
+#include "fcgi/limited.h"
+#include "fcgi/turns.h"
+#include "fcgi/user_rate.h"
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -22,6 +25,7 @@ enum {
 	GATE_KEY_MOST = 64,
 	GATE_ORIGIN_BYTES = 256,
 	GATE_ORIGINS_MAX = 8,
+	GATE_TURN_RETRY_MS = 1000,
 };
 
 typedef struct {
@@ -43,8 +47,11 @@ struct gate {
 	app_handler handlers[ROUTES_COUNT];
 	pattern pattern[ROUTES_COUNT];
 	unsigned patterns;
-	char origin[GATE_ORIGINS_MAX][GATE_ORIGIN_BYTES]; /* of the front door, as browsers write it */
+	char origin[GATE_ORIGINS_MAX]
+		   [GATE_ORIGIN_BYTES]; /* of the front door, as browsers write it */
 	unsigned origins;
+	user_rate_t *rate;
+	turns_t *turns;
 };
 
 static const char *const list_parameters[] = {"limit", "cursor", NULL};
@@ -168,12 +175,18 @@ err_t gate_new(const gate_conf *c, const app_t *app, gate_t **out)
 		g->handlers[row->id] = c->handlers[row->id];
 		gate_add(g, row);
 	}
+	g->rate = user_rate_new(app->p->conf);
+	g->turns = turns_new(app->p->conf, c->threads, c->connections, http_resume);
 	*out = g;
 	return ERR_OK;
 }
 
 void gate_free(gate_t **g)
 {
+	if (!*g)
+		return;
+	user_rate_free(&(*g)->rate);
+	turns_free(&(*g)->turns);
 	free(*g);
 	*g = NULL;
 }
@@ -316,6 +329,16 @@ static err_t gate_key(const app_call_t *c)
 		       : ERR_IDEMPOTENCY_KEY_INVALID;
 }
 
+err_t gate_rate(const app_call_t *c, uint64_t who)
+{
+	const err_t e = user_rate_check(
+		c->app->gate->rate, c->route->id, who, c->r->started_us, &c->r->retry_after_ms);
+
+	if (e == ERR_RATE_LIMITED)
+		limited_count(LIMITED_USER);
+	return e;
+}
+
 static err_t gate_checks(const gate_t *g, app_call_t *c)
 {
 	err_t e = gate_route(g, c);
@@ -323,6 +346,8 @@ static err_t gate_checks(const gate_t *g, app_call_t *c)
 		e = gate_slot(c, c->number);
 	if (e == ERR_OK && c->route->auth == ROUTES_AUTH_USER)
 		e = gate_session(g, c);
+	if (e == ERR_OK && c->uid)
+		e = gate_rate(c, c->uid);
 	if (e == ERR_OK && flags_refuses(c->route->id, c->uid))
 		e = ERR_FEATURE_DEGRADED;
 	if (e == ERR_OK)
@@ -337,17 +362,75 @@ static err_t gate_checks(const gate_t *g, app_call_t *c)
 	return e;
 }
 
+static err_t gate_serve(app_call_t *c)
+{
+	const gate_t *g = c->app->gate;
+	err_t e;
+
+	if (!(c->route->flags & ROUTE_SAYS_WHEN))
+		http_may_wait();
+	e = g->handlers[c->route->id](c);
+	if (e == ERR_NOT_FOUND && (c->route->flags & ROUTE_PACKET) && g->conf.not_found)
+		e = g->conf.not_found(c);
+	return e;
+}
+
+/* A request that waits for its turn. */
+typedef struct {
+	app_call_t call;
+	turns_ticket ticket;
+} gate_wait;
+
+static err_t gate_served(app_call_t *c)
+{
+	const err_t e = gate_serve(c);
+
+	turns_end(c->app->gate->turns, c->route->id, clk_mono_ms());
+	return e;
+}
+
+static err_t gate_refused(http_req_t *r)
+{
+	limited_count(LIMITED_INTERFACE);
+	r->retry_after_ms = GATE_TURN_RETRY_MS;
+	return ERR_RATE_LIMITED;
+}
+
+static err_t gate_later(http_req_t *r)
+{
+	gate_wait *w = r->state;
+
+	if (!w->ticket.came)
+		return gate_refused(r);
+	w->call.now_ms = clk_wall_ms();
+	return gate_served(&w->call);
+}
+
+/* Where each interface has its places, a request may have to wait for one; it holds no thread meanwhile. */
+static err_t gate_in_turn(app_call_t *c)
+{
+	http_req_t *r = c->r;
+	gate_wait *w = arena_alloc(r->arena, sizeof(*w));
+
+	w->call = *c;
+	w->ticket.r = r;
+	r->state = w;
+	r->later = gate_later; /* it may be resumed before the next line is done */
+	const turns_answer turn =
+		turns_begin(c->app->gate->turns, c->route->id, clk_mono_ms(), &w->ticket);
+	if (turn == TURNS_LATER)
+		return ERR_OK;
+	r->later = NULL;
+	return turn == TURNS_NOW ? gate_served(c) : gate_refused(r);
+}
+
 err_t gate_handle(http_req_t *r)
 {
 	app_t *a = r->app;
 	app_call_t c = {.r = r, .app = a, .now_ms = clk_wall_ms()};
-	err_t e = gate_checks(a->gate, &c);
-	if (e == ERR_OK && !(c.route->flags & ROUTE_SAYS_WHEN))
-		http_may_wait();
+	const err_t e = gate_checks(a->gate, &c);
+
 	if (e != ERR_OK)
 		return e;
-	e = a->gate->handlers[c.route->id](&c);
-	if (e == ERR_NOT_FOUND && (c.route->flags & ROUTE_PACKET) && a->gate->conf.not_found)
-		e = a->gate->conf.not_found(&c);
-	return e;
+	return turns_bound(a->gate->turns, c.route->id) ? gate_in_turn(&c) : gate_serve(&c);
 }

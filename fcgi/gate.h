@@ -1,6 +1,6 @@
 /* gate: the one http_handler of hb-core and hb-query. It matches the path against routes_table and
- * makes true what the row promises (method, slot, session, CSRF, body, key, query), in that order,
- * before the row's handler runs. Read-only after gate_new; all threads. */
+ * makes true what the row promises (method, slot, session, CSRF, limits, body, key, query), in that order,
+ * before the row's handler runs, and that it is this request's turn. Read-only after gate_new; all threads. */
 #ifndef HB_FCGI_GATE_H
 #define HB_FCGI_GATE_H
 
@@ -15,6 +15,8 @@ typedef struct {
 	err_t (*ready)(app_t *a);
 	/* What is answered when the handler of a ROUTE_PACKET row has found no packet. May be NULL. */
 	err_t (*not_found)(const app_call_t *c);
+	unsigned threads,
+		connections; /* of the program: an interface gets a part of them (turns.h) */
 } gate_conf;
 
 /* ERR_CONFIG_INVALID when http.front_url is not scheme://host[:port]. */
@@ -29,5 +31,8 @@ void gate_free(gate_t **g);
  * - r->idempotency_key is well formed on ROUTE_IDEMPOTENT rows.
  * - the query string is empty, but on ROUTE_LIST rows, where it holds only limit and cursor. */
 err_t gate_handle(http_req_t *r) MUST_CHECK;
+/* Counts one request of this interface by somebody whom only the handler could verify (a partner), by a mix
+ * of who they are. ERR_RATE_LIMITED when it is too many. */
+err_t gate_rate(const app_call_t *c, uint64_t who) MUST_CHECK;
 
 #endif

@@ -1,4 +1,4 @@
-FCGI_COMMON = fcgi/app.h fcgi/app.c fcgi/gate.c fcgi/gate.h fcgi/handlers.h fcgi/cursor.c fcgi/cursor.h fcgi/pace.c fcgi/pace.h fcgi/views.c fcgi/views.h
+FCGI_COMMON = fcgi/app.h fcgi/app.c fcgi/gate.c fcgi/gate.h fcgi/handlers.h fcgi/cursor.c fcgi/cursor.h fcgi/limited.h fcgi/pace.c fcgi/pace.h fcgi/turns.c fcgi/turns.h fcgi/user_rate.c fcgi/user_rate.h fcgi/views.c fcgi/views.h
 bin_PROGRAMS += hb-core hb-query hb-rain
 hb_core_SOURCES = $(FCGI_COMMON) fcgi/hb_core.c fcgi/demo.c fcgi/seed.c fcgi/packet_send.c fcgi/packet_video.c fcgi/packet_claim.c fcgi/withdrawals.c fcgi/callback.c fcgi/partner.c fcgi/internal.c
 hb_core_LDADD = $(DOMAIN_LIBS) $(HTTP_LIBS)

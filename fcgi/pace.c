@@ -4,7 +4,7 @@
  * bucket. */
 #include "fcgi/pace.h"
 #include "base/keys.h"
-#include "base/metrics.h"
+#include "fcgi/limited.h"
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -87,7 +87,7 @@ err_t pace_check(pace_t *p, uint64_t uid, uint64_t number, int64_t now_mono_ms, 
 	pthread_mutex_unlock(lock);
 	if (wait <= 0)
 		return ERR_OK;
-	METRICS_INC(RATE_LIMITED);
+	limited_count(LIMITED_POLL);
 	*retry_ms = wait;
 	return ERR_RATE_LIMITED;
 }

@@ -5,7 +5,9 @@
 #include "domain/issue.h"
 #include "domain/session.h"
 #include "domain/states.h"
+#include "fcgi/gate.h"
 #include "fcgi/handlers.h"
+#include "fcgi/limited.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -102,6 +104,16 @@ static void answer_write(app_call_t *c, const issue_order *o)
 	jw_obj_end(w);
 }
 
+/* FNV-1a. */
+static uint64_t name_mix(const char *name)
+{
+	uint64_t h = UINT64_C(14695981039346656037);
+
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * UINT64_C(1099511628211);
+	return h;
+}
+
 static err_t serve(app_call_t *c)
 {
 	const http_req_t *r = c->r;
@@ -110,6 +122,8 @@ static err_t serve(app_call_t *c)
 	err_t e = partner_verify(c->app->partners, c->now_ms / 1000,
 		conf_i(c->app->p->conf, CONF_PARTNER_SKEW_S), r->hb_signature, r->method, r->path,
 		r->body, r->body_len, &who);
+	if (e == ERR_OK)
+		e = gate_rate(c, name_mix(who.name));
 	if (e == ERR_OK)
 		e = body_read(c, &body);
 	if (e != ERR_OK)
@@ -133,8 +147,10 @@ err_t handle_partner(app_call_t *c)
 	err_t e = ERR_RATE_LIMITED;
 	if (atomic_fetch_add(&in_flight, 1) < most)
 		e = serve(c);
-	else
+	else {
+		limited_count(LIMITED_PARTNER);
 		c->r->retry_after_ms = PARTNER_RETRY_MS;
+	}
 	atomic_fetch_sub(&in_flight, 1);
 	return e;
 }

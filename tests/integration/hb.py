@@ -86,9 +86,10 @@ class Answer:
 class Client:
     """HTTP over keep-alive connections, one per thread."""
 
-    def __init__(self, url):
+    def __init__(self, url, source=None):
+        """`source`: the address that it calls from."""
         parts = urllib.parse.urlsplit(url)
-        self.host, self.port, self.local = parts.hostname, parts.port, threading.local()
+        self.host, self.port, self.local, self.source = parts.hostname, parts.port, threading.local(), source and (source, 0)
 
     def call(self, method, path, body=None, token=None, headers=None, raw=None, timeout=30 * SLOW):
         send = dict(headers or {})
@@ -101,7 +102,7 @@ class Client:
         fresh = getattr(self.local, 'connection', None) is None
         while True:
             if fresh:
-                self.local.connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+                self.local.connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout, source_address=self.source)
             connection = self.local.connection
             try:
                 connection.request(method, path, body=data, headers=send)

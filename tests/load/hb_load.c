@@ -45,6 +45,11 @@ static const struct kind {
 		.after = " HTTP/1.1\r\nHost: hb\r\n",
 		.packet = true,
 		.token = true},
+	{.name = "details",
+		.before = "GET /v1/packets/",
+		.after = "/claims HTTP/1.1\r\nHost: hb\r\n",
+		.packet = true,
+		.token = true},
 	{.name = "payment",
 		.before = "GET /v1/payments/",
 		.after = " HTTP/1.1\r\nHost: hb\r\n",
@@ -111,7 +116,8 @@ static void options_read(int argc, char **argv, options_t *o)
 		*row[at].into = optarg;
 	}
 	if (optind != argc || !o->kind || !o->port)
-		refuse("usage: hb-load --kind static|echo|claim|draw|win|cover|payment|c2c|b2c "
+		refuse("usage: hb-load --kind "
+		       "static|echo|claim|draw|win|cover|details|payment|c2c|b2c "
 		       "[--host ADDRESS] "
 		       "--port N "
 		       "[--connections N] "
@@ -124,7 +130,7 @@ static const struct kind *kind_named(const char *name)
 	for (unsigned i = 0; i < KINDS; i++)
 		if (strcmp(kinds[i].name, name) == 0)
 			return &kinds[i];
-	refuse("--kind: static, echo, claim, draw, win, cover, payment, c2c or b2c");
+	refuse("--kind: static, echo, claim, draw, win, cover, details, payment, c2c or b2c");
 }
 
 typedef struct {
@@ -225,15 +231,18 @@ static int64_t cpu_us(void)
 
 static void print_result(const load_result *r, int64_t spent_us)
 {
-	json_t *o = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:f,s:f,s:f,s:I,s:I,s:I,s:o,s:o}",
-		"cpu_us", (json_int_t)spent_us, "sent", (json_int_t)r->sent, "answered",
+	json_t *o = json_pack(
+		"{s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:f,s:f,s:f,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "cpu_us",
+		(json_int_t)spent_us, "sent", (json_int_t)r->sent, "answered",
 		(json_int_t)r->answered, "in_window", (json_int_t)r->in_window, "broken",
 		(json_int_t)r->broken, "missing", (json_int_t)r->missing, "ran_out", r->ran_out,
 		"seconds", r->window_s, "rate", (double)r->in_window / r->window_s, "claimed_rate",
 		(double)r->window_outcome[REPLY_CLAIMED] / r->window_s, "p50_us",
 		(json_int_t)hist_at(&r->latency, 500), "p99_us",
 		(json_int_t)hist_at(&r->latency, 990), "p999_us",
-		(json_int_t)hist_at(&r->latency, 999), "status",
+		(json_int_t)hist_at(&r->latency, 999), "served_p99_us",
+		(json_int_t)hist_at(&r->served, 990), "refused_p99_us",
+		(json_int_t)hist_at(&r->refused, 990), "status",
 		counts(r->status, LOAD_STATUSES, NULL), "outcomes",
 		counts(r->outcome, REPLY_OUTCOMES, reply_names));
 

@@ -176,9 +176,15 @@ static void answer_count(driver *d, const conn *n, const reply_t *r, int64_t now
 	if (now < d->warm_ns || now >= d->end_ns)
 		return;
 	o->in_window++;
-	if (r->status == 200)
-		o->window_outcome[r->outcome]++;
-	hist_add(&o->latency, (uint64_t)(now - n->since_ns) / 1000);
+	const uint64_t us = (uint64_t)(now - n->since_ns) / 1000;
+
+	hist_add(&o->latency, us);
+	if (r->status == 429)
+		hist_add(&o->refused, us);
+	if (r->status != 200)
+		return;
+	o->window_outcome[r->outcome]++;
+	hist_add(&o->served, us);
 }
 
 /* True when the connection is free again; one that was free already (the server has closed it) is no
@@ -329,6 +335,8 @@ static void result_add(load_result *into, const load_result *from)
 		into->window_outcome[i] += from->window_outcome[i];
 	}
 	hist_merge(&into->latency, &from->latency);
+	hist_merge(&into->served, &from->served);
+	hist_merge(&into->refused, &from->refused);
 }
 
 int load_run(const load_conf *c, load_result *out)

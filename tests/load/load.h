@@ -38,7 +38,8 @@ typedef struct {
 	uint64_t missing; /* requests without an answer at the end */
 	bool ran_out;     /* of users or tickets before its time */
 	double window_s;
-	hist_t latency; /* of answers in the window, µs */
+	hist_t latency;         /* of answers in the window, µs */
+	hist_t served, refused; /* of these, with 200 and with 429 */
 } load_result;
 
 /* 0, or an errno when no connection could be made. */

@@ -22,6 +22,7 @@ typedef struct {
 	app_t app;
 	err_t ready;
 	routes_id called;
+	arena_t *arena;
 	uint64_t uid, number;
 	char token[SESSION_TOKEN_BYTES], bearer[SESSION_TOKEN_BYTES + 8];
 } fixture;
@@ -67,7 +68,11 @@ static void make_gate(fixture *f, routes_program program)
 	static app_handler handlers[ROUTES_COUNT];
 	for (unsigned i = 0; i < ROUTES_COUNT; i++)
 		handlers[i] = record_call;
-	const gate_conf conf = {.program = program, .handlers = handlers, .ready = say_ready};
+	const gate_conf conf = {.program = program,
+		.handlers = handlers,
+		.ready = say_ready,
+		.threads = 8,
+		.connections = 8};
 	if (f->app.gate)
 		gate_free(&f->app.gate);
 	assert_int_equal(gate_new(&conf, &f->app, &f->app.gate), ERR_OK);
@@ -93,6 +98,7 @@ static int start(void **state)
 	assert_int_equal(conf_load(NULL, why, &f->p.conf), ERR_OK);
 	set(f->p.conf, "http.front_url", "HTTP://127.0.0.1:8080");
 	f->app.p = &f->p;
+	f->arena = arena_new(1 << 16);
 	make_gate(f, ROUTES_CORE);
 	log_in(f, OUR_UID);
 	now = *state = f;
@@ -105,6 +111,7 @@ static int end(void **state)
 	gate_free(&f->app.gate);
 	conf_free(&f->p.conf);
 	keys_free(&f->p.session_keys);
+	arena_free(&f->arena);
 	free(f->p.topo);
 	free(f);
 	return 0;
@@ -118,6 +125,9 @@ static err_t pass(fixture *f, http_req_t r, http_req_t *after)
 	r.query = r.query ? r.query : "";
 	r.body = r.body ? r.body : "";
 	r.body_len = strlen(r.body);
+	r.started_us = clk_mono_us();
+	r.arena = f->arena;
+	arena_reset(f->arena);
 	f->called = ROUTES_COUNT;
 	err_t e = gate_handle(&r);
 	assert_true((e == ERR_OK) == (f->called != ROUTES_COUNT));
@@ -356,6 +366,26 @@ static void nothing_is_served_by_a_cell_that_is_not_ready(void **state)
 	assert_int_equal(PASS(.path = "/v1/me/seed"), ERR_SESSION_INVALID);
 }
 
+static void a_user_may_have_so_much_of_an_interface(void **state)
+{
+	fixture *f = *state;
+	const http_req_t seed = {.method = "GET", .path = "/v1/me/seed", BEARER};
+	http_req_t after = {0};
+	unsigned in = 0;
+	err_t e = ERR_OK;
+
+	while (in < 1000 && (e = pass(f, seed, &after)) == ERR_OK)
+		in++;
+	assert_int_equal(e, ERR_RATE_LIMITED);
+	assert_true(after.retry_after_ms > 0);
+	assert_in_range(in, 50, 100);
+	/* Neither another interface nor another user. */
+	const http_req_t claim = {.method = "POST", .path = "/v1/packets/" OURS "/claim", BEARER};
+	assert_int_equal(pass(f, claim, NULL), ERR_OK);
+	log_in(f, OUR_UID - 7);
+	assert_int_equal(pass(f, seed, NULL), ERR_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -374,6 +404,7 @@ int main(void)
 		CASE(the_idempotency_key_is_there_and_well_formed),
 		CASE(query_parameters_are_taken_by_lists_only),
 		CASE(nothing_is_served_by_a_cell_that_is_not_ready),
+		CASE(a_user_may_have_so_much_of_an_interface),
 	};
 	if (keys_init() != ERR_OK)
 		return 1;
