@@ -1,5 +1,5 @@
 """That the benchmarks work (`./dev test bench`): one short round, from which nothing follows about speed. Reads the object that
-`./dev bench --quick --json` printed, or with the argument `finance` that of `./dev bench finance --quick --json`, and prints TAP."""
+`./dev bench --quick --json` printed, or with the argument `finance` or `overload` that of `./dev bench finance` or `overload`, and prints TAP."""
 import json
 import sys
 
@@ -43,6 +43,14 @@ def finance_checks(got):
     yield "each claim is a transfer, here and at finance", got["books"]["claims"] > 500 and got["books"]["not_final"] == 0
 
 
+def overload_checks(got):
+    yield "what is above the limit is refused, all else is served", got["refused"] > 0 and got["other"] == 0
+    yield "what the limit lets through is let through", 0.5 <= got["accepted_vs_limit"] <= 1.5
+    yield "refusals do not wait", 0 < got["p99_us"]["refused"] < 1_000_000
+    yield "nobody is refused before and after", got["refused_before_and_after"] == 0
+    yield "memory is bounded", got["checks"]["memory"]
+
+
 def ratio_fits(got):
     rate = {name: f["median"] for name, f in got["per_second"].items()}
     (connections,) = got["ratios_by_connections"]
@@ -52,7 +60,7 @@ def ratio_fits(got):
 
 def main():
     got = json.load(sys.stdin)
-    results = list(finance_checks(got) if sys.argv[1:] == ["finance"] else checks(got))
+    results = list({"finance": finance_checks, "overload": overload_checks, "bench": checks}[sys.argv[1] if sys.argv[1:] else "bench"](got))
     print(f"1..{len(results)}")
     for n, (name, ok) in enumerate(results, 1):
         print(f"{'ok' if ok else 'not ok'} {n} - {name}")

@@ -64,6 +64,10 @@ bench_run() {
 		bench_recon "${@:2}"
 		return
 	fi
+	if [ "${1:-}" = overload ] || [ "${1:-}" = limits ]; then
+		bench_python bench_limits.py "$@"
+		return
+	fi
 	if [ "${1:-}" = wins ]; then set -- --wins "${@:2}"; fi
 	bench_python bench.py "$@"
 }

@@ -239,10 +239,11 @@ test_isolation() {
 	count isolation "$good" "$bad" 0
 }
 
-# One short round of ./dev bench, and one of ./dev bench finance: that they work, whatever the speed.
+# One short round of ./dev bench, one of ./dev bench finance, one of ./dev bench overload: that they work, whatever the speed.
 test_bench() {
 	bench_smoke bench
 	bench_smoke finance finance
+	bench_smoke overload overload
 }
 
 # bench_smoke NAME [WORD]: of ./dev bench WORD.
