@@ -156,6 +156,8 @@ static int catch_up(readmit *r)
 
 		if (e == ERR_OK && known && gtid_covers(r->it->view.slave_pos, goal))
 			break;
+		if (e == ERR_OK && r->it->view.receive_error == DIVERGED)
+			return refused(r);
 		if (e == ERR_OK)
 			e = move_reach(p, MOVE_GREET_MS);
 		if (e == ERR_OK && !known)
@@ -215,8 +217,10 @@ static err_t uncount_it(readmit *r, const char *from)
 		e = role_stop_receiving(r->it->db);
 	if (e == ERR_OK)
 		e = role_read(r->it->db, &r->it->view);
-	if (e == ERR_OK && !gtid_covers(from, r->it->view.received))
-		return ERR_OUTCOME_UNKNOWN;
+	if (e == ERR_OK && !gtid_covers(from, r->it->view.received)) {
+		e = role_receive_again(r->it->db);
+		return e == ERR_OK ? ERR_OUTCOME_UNKNOWN : e;
+	}
 	control_record_drop(&want, r->it->at->site);
 	if (e == ERR_OK)
 		e = move_record(&r->m, want);
@@ -240,6 +244,8 @@ static int count_and_follow(readmit *r)
 	if (e != ERR_OK)
 		return verb_fail(e, "counting on %s", r->it->at->site);
 	code = wait_following(r);
+	if (code == VERB_DONE)
+		code = catch_up(r);
 	if (code != VERB_DONE && uncount_it(r, from) != ERR_OK)
 		fprintf(stderr, "hbctl: %s stays counted on: it may have acknowledged\n",
 			r->it->at->site);
@@ -294,12 +300,14 @@ static int acknowledged(readmit *r)
  * receiving. */
 static int go_on(readmit *r)
 {
+	int code;
 	err_t e = r->it->view.acknowledges && !r->it->view.receiving ? role_receive_again(r->it->db)
 								     : ERR_OK;
 
 	if (e != ERR_OK)
 		return verb_fail(e, "%s does not receive", r->it->at->site);
-	return wait_following(r);
+	code = wait_following(r);
+	return code == VERB_DONE ? catch_up(r) : code;
 }
 
 static int bring_back(readmit *r)
@@ -316,8 +324,6 @@ static int bring_back(readmit *r)
 		code = wait_settled(r);
 	if (code == VERB_DONE)
 		code = counted(r) ? go_on(r) : count_and_follow(r);
-	if (code == VERB_DONE)
-		code = catch_up(r);
 	if (code == VERB_DONE)
 		code = protect(r);
 	return code == VERB_DONE ? acknowledged(r) : code;
