@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import hb
 
+HOLD_MOST_S = 15
 # Steps of hbctl cells failover, behind each of which it is killed in one kind of run.
 STEPS = ('begun', 'fenced', 'stopped', 'chosen', 'applied', 'recorded', 'promoted', 'followed', 'epoch', 'writable', 'live', 'nginx', 'probed')
 
@@ -173,16 +174,30 @@ def one_acks(s):
     s.stack.kill(db_of(s))
 
 
+def chosen(s, began):
+    """Whether a failover that began since has come to where one of them is chosen."""
+    journals = (s.stack.folder / 'journal').glob(f'{s.cell}-*-failover.jsonl')
+    return any('"step":"chosen"' in j.read_text() for j in journals if j.stat().st_mtime >= began)
+
+
 def lag(s):
-    """Both have received what they have not applied: a table is locked there for a while."""
-    sessions = []
+    """Both have received what they have not applied: a table is locked there until after one of them has been chosen."""
+    sessions, began = [], time.time()
     for site in s.others:
         db = s.stack.db(s.cell, site)
         db.cursor().execute('LOCK TABLES claim READ, packet READ, idempotency READ')
         sessions.append(db)
     time.sleep(s.rng.uniform(0.2, 0.5))
     s.stack.kill(db_of(s))
-    hold = threading.Timer(s.rng.uniform(0.3, 0.6), lambda: [db.close() for db in sessions])
+    while_chosen_s = s.rng.uniform(0.1, 0.4)
+
+    def let_go():
+        while not chosen(s, began) and time.time() < began + HOLD_MOST_S:
+            time.sleep(0.02)
+        time.sleep(while_chosen_s)
+        for db in sessions:
+            db.close()
+    hold = threading.Thread(target=let_go)
     hold.start()
     s.undo.append(hold.join)
 
