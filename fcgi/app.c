@@ -2,11 +2,11 @@
  * differences; and this thread's clients of finance and of other cells. */
 #include "fcgi/app.h"
 #include "base/logger.h"
+#include "base/supervisor.h"
 #include "fcgi/gate.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { APP_ARENA_BYTES = 4 << 20, APP_LISTEN_BYTES = 80, APP_STANDBY_THREADS = 2 };
 
@@ -84,8 +84,7 @@ static const uint16_t *app_ports(routes_program program, const topology_member *
 static err_t app_listen(const app_program *prog, const program_t *p, char out[APP_LISTEN_BYTES])
 {
 	const topology_member *m = topology_member_at(p->cell, p->site);
-	const char *pid = getenv("LISTEN_PID");
-	if (pid && strtol(pid, NULL, 10) == (long)getpid()) {
+	if (supervisor_gives_socket()) {
 		snprintf(out, APP_LISTEN_BYTES, "fd:3");
 		return ERR_OK;
 	}

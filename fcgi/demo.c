@@ -3,6 +3,7 @@
 #include "domain/session.h"
 #include "fcgi/handlers.h"
 #include <inttypes.h>
+#include <string.h>
 
 #define DEMO_UID_MAX UINT64_C(100000000000000000)
 
@@ -19,6 +20,7 @@ err_t handle_demo_login(app_call_t *c)
 	login_input in;
 	char token[SESSION_TOKEN_BYTES];
 	int64_t ttl_s = conf_i(c->app->p->conf, CONF_SESSION_TTL_S);
+	const bool tls = !strncmp(conf_s(c->app->p->conf, CONF_FRONT_URL), "https:", 6);
 	int64_t expires_s = c->now_ms / 1000 + ttl_s;
 	err_t e = http_fields(c->r, login_fields, 1, &in);
 	if (e != ERR_OK)
@@ -28,8 +30,8 @@ err_t handle_demo_login(app_call_t *c)
 	session_mint(c->app->p->session_keys, in.uid, expires_s, token);
 	http_header(c->r, "Set-Cookie",
 		arena_printf(c->r->arena,
-			"hb_session=%s; Path=/; Max-Age=%" PRId64 "; HttpOnly; SameSite=Lax", token,
-			ttl_s));
+			"hb_session=%s; Path=/; Max-Age=%" PRId64 "; HttpOnly; SameSite=Lax%s",
+			token, ttl_s, tls ? "; Secure" : ""));
 	jw_t *w = &c->r->out;
 	jw_obj(w, NULL);
 	jw_id(w, "uid", in.uid);

@@ -7,10 +7,39 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What an installation needs that the defaults do not give: where things are. */
+static const struct {
+	const char *option, *value;
+} installed[] = {
+	{"paths.topology", "/etc/hongbao/topology.cfg"},
+	{"paths.secrets", "/etc/hongbao/secrets"},
+	{"paths.metrics", "/var/lib/hongbao/metrics"},
+	{"paths.wins", "/var/lib/hongbao/data/wins"},
+	{"recon.folder", "/var/lib/hongbao/data/recon"},
+	{"age.folder", "/var/lib/hongbao/data/age"},
+	{"http.front_url", "https://hongbao.example"},
+	{"finance.url", "https://finance.example"},
+};
+
+static int print_example(void)
+{
+	char why[256];
+	conf_t *c;
+
+	BUG_ON(conf_load(NULL, why, &c) != ERR_OK);
+	for (unsigned i = 0; i < sizeof(installed) / sizeof(*installed); i++)
+		BUG_ON(conf_set(c, installed[i].option, installed[i].value, why) != ERR_OK);
+	conf_print_example(c, stdout);
+	conf_free(&c);
+	return VERB_DONE;
+}
+
 int config_verb(int argc, char **argv)
 {
 	if (argc != 1)
-		return verb_usage("config check|show|markdown");
+		return verb_usage("config check|example|show|markdown");
+	if (!strcmp(argv[0], "example"))
+		return print_example();
 	if (!strcmp(argv[0], "markdown")) {
 		conf_print_markdown(stdout);
 		return VERB_DONE;

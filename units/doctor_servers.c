@@ -1,5 +1,5 @@
 /* hbctl doctor: the cells' databases, caches and control records. What a setting must be is what
- * units/local/mariadb.cnf.in says, and why: an acknowledged claim is on two disks. */
+ * units/production/mariadb.cnf says, and why: an acknowledged claim is on two disks. */
 #include "units/doctor.h"
 #include "units/role.h"
 #include "units/schema.h"
@@ -230,12 +230,11 @@ static void role_of(doctor_t *d, const topology_cell *cell, const control_record
 	}
 	if (!v->read_only)
 		doctor_bad(d, "%s %s is a replica and takes writes", cell->name, m->site);
-	if (!primary || !v->follows || !role_follows(v, primary) || !v->receiving || !v->applying)
+	if (!control_in_sync(r, m->site))
+		doctor_note(d, "%s %s is not counted on: hbctl cells readmit", cell->name, m->site);
+	else if (!primary || !role_follows(v, primary) || !v->receiving || !v->applying)
 		doctor_bad(d, "%s %s does not follow the primary at %s (errors %u and %u)",
 			cell->name, m->site, r->primary, v->receive_error, v->apply_error);
-	else if (!control_in_sync(r, m->site))
-		doctor_note(d, "%s %s follows and is not counted on: hbctl cells readmit",
-			cell->name, m->site);
 	else if (!v->acknowledges)
 		doctor_bad(d, "%s %s is counted on and does not acknowledge", cell->name, m->site);
 }

@@ -59,6 +59,12 @@ static const struct {
 	{"nginx", "reload", nginx_verb, "[--site SITE] [--user NAME]",
 		"render etc/nginx-SITE.conf, have nginx check it, and reload the one that runs; of "
 		"every site, unless one is named"},
+	{"units", "render", units_verb, "--site SITE [--out DIR]",
+		"drop-ins for systemd: where the programs of a site listen (DIR: "
+		"/etc/systemd/system)"},
+	{"config", "example", config_verb, "",
+		"every option with its default, commented out: /etc/hongbao/hongbao.cfg of a new "
+		"installation"},
 	{"config", "check", config_verb, "", "read the configuration and the topology"},
 	{"config", "show", config_verb, "", "every option with the value in force"},
 	{"metrics", "markdown", metrics_verb, "", "the table of docs/metrics.md"},

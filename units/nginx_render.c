@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -199,7 +200,8 @@ static void put_problem_locations(const rendering *r)
 	static const char head[] = "\t\t\ttypes {\n\t\t\t}\n"
 				   "\t\t\tdefault_type application/problem+json;\n"
 				   "\t\t\tadd_header X-Request-Id $request_id always;\n"
-				   "\t\t\tadd_header X-Content-Type-Options nosniff always;\n";
+				   "\t\t\tadd_header X-Content-Type-Options nosniff always;\n"
+				   "\t\t\tadd_header Strict-Transport-Security $hb_hsts always;\n";
 	char retry[64];
 
 	snprintf(
@@ -409,6 +411,16 @@ static void put_state(const rendering *r)
 {
 	fputs(verb_state(), r->to);
 }
+/* The folder of hongbao.cfg, whole: nginx takes a relative one for its own. */
+static void put_config(const rendering *r)
+{
+	char path[512], *whole;
+
+	snprintf(path, sizeof(path), "%s", verb_config());
+	whole = realpath(dirname(path), NULL);
+	fputs(whole ? whole : dirname(path), r->to);
+	free(whole);
+}
 static void put_share(const rendering *r)
 {
 	fputs(verb_share(), r->to);
@@ -497,6 +509,7 @@ static const struct {
 	{"workers", put_workers},
 	{"connections", put_connections},
 	{"state", put_state},
+	{"config", put_config},
 	{"share", put_share},
 	{"site", put_site},
 	{"host", put_host},

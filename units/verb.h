@@ -44,6 +44,7 @@ int nginx_verb(int argc, char **argv);
 int subsidies_verb(int argc, char **argv);
 int reconcile_verb(int argc, char **argv);
 int doctor_verb(int argc, char **argv);
+int units_verb(int argc, char **argv);
 
 /* Loaded on first use from --config (else $HB_CONFIG, else /etc/hongbao/hongbao.cfg); a missing or
  * bad file ends hbctl with its reason and VERB_FAILED. */

@@ -4,6 +4,7 @@
 #include "base/life.h"
 #include "base/logger.h"
 #include "base/parse.h"
+#include "base/supervisor.h"
 #include "workers/role.h"
 #include <pthread.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@ enum { THREADS_MAX = 64 };
 
 #define LOOP(name, waits, help)                                                                    \
 	{                                                                                          \
-#name, name##_run, NULL, QUEUE_COUNT, waits, 0, 0, NULL, NULL, NULL, help, NULL   \
+#name, name##_run, NULL, QUEUE_COUNT, waits, 0, 0, NULL, NULL, NULL, help, NULL    \
 	}
 #define CONSUMER(name, queue, waits, help)                                                         \
 	{                                                                                          \
@@ -167,6 +168,7 @@ int main(int argc, char **argv)
 	if (rest < argc)
 		usage();
 	if (!p->active) {
+		supervisor_ready();
 		if (o.role->standby)
 			o.role->standby(p);
 		else
@@ -186,6 +188,7 @@ int main(int argc, char **argv)
 	if (err == ERR_OK) {
 		LOG(INFO, "worker.started", {"role", LOG_S(o.role->name)},
 			{"threads", LOG_U(threads)});
+		supervisor_ready();
 		err = run_threads(&shared, threads);
 	}
 	if (err != ERR_OK)

@@ -340,7 +340,15 @@ static void conf_print_value(const conf_t *c, int id, FILE *to)
 	}
 }
 
-void conf_print_file(const conf_t *c, FILE *to)
+static bool conf_is_default(const conf_t *c, int id)
+{
+	const conf_row *r = &conf_table[id];
+
+	return r->type == CONF_STRING ? !strcmp(c->text[id], r->text) : c->number[id] == r->def;
+}
+
+/* What is as the table has it can be commented out. */
+static void conf_print(const conf_t *c, bool commented, FILE *to)
 {
 	size_t open = 0; /* length of the group's name that is open */
 
@@ -357,9 +365,24 @@ void conf_print_file(const conf_t *c, FILE *to)
 		fprintf(to, "  # %s", r->help);
 		if (r->type == CONF_INTEGER)
 			fprintf(to, " (%" PRId64 "..%" PRId64 " %s)", r->least, r->most, r->unit);
-		fprintf(to, "\n  %s = ", r->name + group + 1);
+		fprintf(to, "\n  %s%s = ", commented && conf_is_default(c, i) ? "# " : "",
+			r->name + group + 1);
 		conf_print_value(c, i, to);
 		fputs(";\n", to);
 	}
 	fputs("};\n", to);
+}
+
+void conf_print_file(const conf_t *c, FILE *to)
+{
+	conf_print(c, false, to);
+}
+
+void conf_print_example(const conf_t *c, FILE *to)
+{
+	fputs("# Every option of hongbao, with its default (docs/config.md). After an edit: hbctl "
+	      "config check, then "
+	      "restart the programs.\n\n",
+		to);
+	conf_print(c, true, to);
 }

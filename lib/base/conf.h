@@ -36,5 +36,7 @@ err_t conf_set(conf_t *c, const char *name, const char *value, char why[256]) MU
 /* The table as Markdown (docs/config.md) or as a commented file with the values in force. */
 void conf_print_markdown(FILE *to);
 void conf_print_file(const conf_t *c, FILE *to);
+/* The same with what each option is, those that have their default commented out. */
+void conf_print_example(const conf_t *c, FILE *to);
 
 #endif

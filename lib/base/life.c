@@ -3,6 +3,7 @@
 #include "base/life.h"
 #include "base/clk.h"
 #include "base/logger.h"
+#include "base/supervisor.h"
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -79,7 +80,9 @@ static void *life_run(void *arg)
 			(void)!write(life.reload_fd, &one, sizeof(one));
 			continue;
 		}
-		life_mark(sig == SIGTERM ? "SIGTERM" : "SIGINT");
+		/* Not when a thread asked: it may be to run ourselves anew. */
+		if (life_mark(sig == SIGTERM ? "SIGTERM" : "SIGINT"))
+			supervisor_stopping();
 		if (!told && life.on_stop)
 			life.on_stop(life.ctx);
 		told = true;

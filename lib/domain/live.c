@@ -3,6 +3,7 @@
 #include "domain/live.h"
 #include "base/life.h"
 #include "base/logger.h"
+#include "base/supervisor.h"
 #include "domain/flags.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -46,6 +47,7 @@ static void *live_run(void *ctx)
 		live_text(live.path, now);
 		if (strcmp(now, live.as) != 0) {
 			atomic_store(&live.changed, true);
+			supervisor_reloading();
 			life_stop("the go-live file has changed");
 			break;
 		}

@@ -20,6 +20,7 @@
 #include "base/logger.h"
 #include "base/metrics.h"
 #include "base/parse.h"
+#include "base/supervisor.h"
 #include "http/wire.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -113,9 +114,12 @@ static err_t server_listen(const char *at, int *out)
 		socklen_t len = sizeof(one);
 		if (getsockopt((int)number, SOL_SOCKET, SO_ACCEPTCONN, &one, &len) != 0 || !one)
 			return server_config_error("no listening socket", at);
-		*out = (int)number;
-		return fcntl(*out, F_SETFL, O_NONBLOCK) == 0 ? ERR_OK
-							     : server_config_error("fcntl", at);
+		/* A copy: the one that was handed over stays, and connections wait in it while the
+		 * program runs itself anew, or is started again. */
+		*out = fcntl((int)number, F_DUPFD_CLOEXEC, 0);
+		if (*out >= 0 && fcntl(*out, F_SETFL, O_NONBLOCK) == 0)
+			return ERR_OK;
+		return server_config_error("fcntl", at);
 	}
 	if (!colon || (size_t)(colon - at) >= sizeof(host) ||
 		!parse_u64(colon + 1, UINT16_MAX, &number))
@@ -550,6 +554,7 @@ err_t http_serve(const http_server_conf *c)
 	current = s;
 	pthread_mutex_unlock(&current_lock);
 	server_start(s);
+	supervisor_ready();
 	LOG(INFO, "http.ready", {"listen", LOG_S(c->listen)}, {"threads", LOG_U(s->count)});
 	server_wait_for_stop(s);
 

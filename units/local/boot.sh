@@ -1,0 +1,92 @@
+#!/bin/bash
+# boot: systemd as process 1 of namespaces of its own (processes, mounts, network, control groups), over the folder that `./dev package` has installed the
+# packages in, and looks at hongbao's units as it runs them. As root.
+#   boot.sh ROOT
+set -euo pipefail
+
+ROOT=$1
+CLEAN=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8)
+
+# In the new namespaces: what a container's manager puts in place, and then systemd.
+if [ "${2:-}" = inside ]; then
+	mount --make-rprivate /
+	mount --bind "$ROOT" "$ROOT"
+	cd "$ROOT"
+	mount -t proc proc proc
+	mount --rbind /sys sys
+	mount -t cgroup2 cgroup2 sys/fs/cgroup
+	mount -t tmpfs tmpfs dev
+	for device in null zero full random urandom tty; do
+		touch "dev/$device"
+		mount --bind "/dev/$device" "dev/$device"
+	done
+	mkdir dev/shm dev/pts
+	ln -s /proc/self/fd dev/fd
+	mount -t tmpfs tmpfs run
+	mount -t tmpfs tmpfs tmp
+	ip link set lo up
+	mkdir -p old
+	pivot_root . old
+	exec chroot . /bin/sh -c 'umount -l /old; exec env -i container=docker PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --unit=basic.target --show-status=no'
+fi
+
+unshare --fork --pid --mount --uts --ipc --net --cgroup --kill-child "$0" "$ROOT" inside &
+OUTER=$!
+# shellcheck disable=SC2064 # this very process, with which all in its namespace ends
+trap "kill -KILL $OUTER 2>/dev/null || true" EXIT
+
+# there COMMAND…: in those namespaces.
+there() { nsenter -t "$INIT" -m -p -n -u -i -C -r -w "${CLEAN[@]}" "$@"; }
+
+until_true() { # until_true SECONDS WHAT COMMAND…
+	local until=$((SECONDS + $1)) what=$2
+	shift 2
+	until "$@" >/dev/null 2>&1; do
+		if [ $SECONDS -ge $until ]; then
+			echo "not ok - $what"
+			there systemctl --no-pager list-units 'hongbao*' || true
+			there journalctl --no-pager -n 40 -o cat || true
+			exit 1
+		fi
+		sleep 0.2
+	done
+	echo "ok - $what"
+}
+up() { INIT=$(pgrep -P $OUTER) && there systemctl is-system-running; }
+is() { [ "$(there systemctl show -P "$2" "$1")" = "$3" ]; }
+running() { there systemctl is-active -q "$@"; }
+
+until_true 30 "systemd runs" up
+# The namespaces of a container have no devices to make; all else is denied as in life.
+there mkdir -p /etc/systemd/system/hongbao-.service.d
+printf '[Service]\nPrivateDevices=no\n' | there tee /etc/systemd/system/hongbao-.service.d/99-nested.conf >/dev/null
+there sh -c 'sed "s/192.0.2.1/127.0.0.1/; s/[14]G/64M/" /usr/share/hongbao/examples/member.cnf | install -D -m 644 /dev/stdin /etc/hongbao/mariadb/A.cnf'
+there /usr/lib/hongbao/site create A >/dev/null 2>&1
+there systemctl daemon-reload
+there systemctl start --no-block hongbao-cell@A.target hongbao-nginx.service
+until_true 30 "all programs of the cell say that they are ready" running hongbao-{core@A-1,core@A-2,query@A-1,rain@A-1,cache@A,worker@A-relay,worker@A-age}.service hongbao-core@A-1.socket
+until_true 30 "so does nginx, from what it had: etcd is not there" running hongbao-nginx.service
+until_true 5 "the member waits for its control record" is hongbao-member@A.service SubState start
+
+pid=$(there systemctl show -P MainPID hongbao-core@A-1.service)
+there /usr/lib/hongbao/site live A 3 west
+until_true 20 "hb-core has run itself anew" there sh -c 'journalctl -u hongbao-core@A-1 -o cat | grep -q "\"program.start\".*\"epoch\":3,"'
+until_true 20 "and said so" is hongbao-core@A-1.service ActiveState active
+until_true 1 "in the same process, which nobody started again" is hongbao-core@A-1.service MainPID "$pid"
+
+there /usr/lib/hongbao/site fence A
+until_true 5 "a fence kills the member" is hongbao-member@A.service MainPID 0
+until_true 20 "the programs are started again" running hongbao-{core@A-1,query@A-1,worker@A-relay}.service
+until_true 5 "and the member is not" is hongbao-member@A.service ActiveState inactive
+
+cp "$(command -v etcd)" "$ROOT/usr/local/bin/etcd"
+there sh -c '/usr/local/bin/etcd --data-dir /var/tmp/etcd --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 --log-level error >/dev/null 2>&1 &'
+# The go-live files cannot be written, for there is no ssh; the record can.
+until_true 20 "a control record" there sh -c 'hbctl cells init >/dev/null 2>&1; hbctl cells status 2>/dev/null | grep -q "^A *east *1"'
+there /usr/lib/hongbao/site start A
+until_true 60 "a start lets it be: mariadbd says that it is ready" running hongbao-member@A.service
+until_true 60 "and with it the cell's target" running hongbao-cell@A.target
+
+there systemctl stop hongbao-cell@A.target
+none() { ! there systemctl is-active -q 'hongbao-*@A*.service' 'hongbao-*@A*.socket'; }
+until_true 60 "stopping the target stops all of the cell" none
