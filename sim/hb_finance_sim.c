@@ -8,11 +8,18 @@
 #include "sim/api.h"
 #include "sim/notify.h"
 #include <getopt.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { THREADS = 64, DRAIN_MS = 3000, ARENA_BYTES = 4194304, SETTINGS_MAX = 64 };
+enum {
+	THREADS = 64,
+	DRAIN_MS = 3000,
+	ARENA_BYTES = 4194304,
+	SETTINGS_MAX = 64,
+	KEYS_LOOK_MS = 200
+};
 
 static const char USAGE[] =
 	"usage: hb-finance-sim --listen HOST:PORT --db FILE --keys FILE --merchant NAME\n"
@@ -113,10 +120,19 @@ static err_t serve(const options_t *o, faults_t *f, keys_ring_t *keys)
 	return err;
 }
 
+/* So that a key can be rotated on our side as well without an end of service. */
+static void *follow_keys(void *none)
+{
+	while (!life_wait_ms(KEYS_LOOK_MS))
+		keys_look();
+	return none;
+}
+
 int main(int argc, char **argv)
 {
 	options_t o = {.seed = (uint64_t)clk_wall_ms() % 1000000, .threads = THREADS};
 	keys_ring_t *keys = NULL;
+	pthread_t follower;
 	if (!read_options(argc, argv, &o)) {
 		fputs(USAGE, stderr);
 		return 2;
@@ -130,8 +146,13 @@ int main(int argc, char **argv)
 			err = keys_load(o.keys, &keys);
 		if (err == ERR_OK)
 			err = life_start(stop_serving, NULL);
-		if (err == ERR_OK)
+		if (err == ERR_OK && pthread_create(&follower, NULL, follow_keys, NULL) != 0)
+			err = ERR_INTERNAL;
+		if (err == ERR_OK) {
 			err = serve(&o, f, keys);
+			life_stop("served");
+			pthread_join(follower, NULL);
+		}
 		code = err == ERR_OK ? 0 : 1;
 	}
 	if (keys)

@@ -1,6 +1,7 @@
 #include "units/args.h"
 
 #include "base/err.h"
+#include "base/parse.h"
 #include <getopt.h>
 #include <stddef.h>
 #include <string.h>
@@ -28,6 +29,24 @@ int args_take(int argc, char **argv, const args_row *rows, unsigned n)
 	for (int i = optind; i < argc; i++)
 		argv[1 + i - optind] = argv[i];
 	return argc - optind;
+}
+
+bool args_duration(const char *text, int64_t *ms)
+{
+	static const struct {
+		char unit;
+		int64_t s;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+	const size_t n = strlen(text);
+	uint64_t v;
+
+	for (unsigned i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (n > 1 && text[n - 1] == units[i].unit && parse_u64n(text, n - 1, 36500, &v) &&
+			v > 0) {
+			*ms = (int64_t)v * units[i].s * 1000;
+			return true;
+		}
+	return false;
 }
 
 bool args_listed(const char *list, const char *word)

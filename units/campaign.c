@@ -257,7 +257,7 @@ static err_t current_key(char out[KEYS_ID_BYTES])
 
 	if (e != ERR_OK)
 		return e;
-	snprintf(out, KEYS_ID_BYTES, "%s", keys_current_id(seal));
+	keys_current_id(seal, out);
 	keys_free(&seal);
 	return ERR_OK;
 }

@@ -1,5 +1,6 @@
 /* hbctl flags: what operators switch down, at every site. A site's file is changed by hbctl at that
  * site (flags_here.c), since its comments and hand edits are its own; this asks them all at once. */
+#include "units/args.h"
 #include "units/audit.h"
 #include "units/flags_here.h"
 #include "units/flags_text.h"
@@ -68,25 +69,6 @@ static int change(const char *verb, const char *name, const char *group, const c
 	return audit_end(verb, what, reason, at_every_site(args));
 }
 
-/* "90s", "30m", "2h", "1d" */
-static bool read_ttl(const char *text, int64_t *ms)
-{
-	static const struct {
-		char unit;
-		int64_t s;
-	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-	const size_t n = strlen(text);
-	uint64_t v;
-
-	for (unsigned i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (n > 1 && text[n - 1] == units[i].unit && parse_u64n(text, n - 1, 36500, &v) &&
-			v > 0) {
-			*ms = (int64_t)v * units[i].s * 1000;
-			return true;
-		}
-	return false;
-}
-
 /* What a hand-written file may hold, hbctl does not write: it would break the line. */
 static bool read_text(const char *text, char out[FLAGS_TEXT_BYTES])
 {
@@ -149,7 +131,7 @@ static bool take(int option, flags_id id, flags_wish *w)
 		w->percent = (int)percent;
 		return true;
 	case 't':
-		if (!read_ttl(optarg, &ttl_ms))
+		if (!args_duration(optarg, &ttl_ms))
 			return false;
 		w->expires_at_ms = w->set_at_ms + ttl_ms;
 		return true;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct {
@@ -98,6 +99,21 @@ static const struct {
 	{"doctor", "", doctor_verb, "[--stopped]",
 		"look whether this installation is right, and say what is to be done: exit 1 when "
 		"something is; --stopped: before its servers are started"},
+	{"keys", "list", keys_verb, "",
+		"each ring at each site: which key signs, which still verify and until when, and "
+		"how many programs have that"},
+	{"keys", "rotate", keys_verb, "RING --reason TEXT [--keep 2d]",
+		"a new key at every site, and when every program has it, it signs; the old ones "
+		"end "
+		"after --keep, else after their ring's keys.…_s"},
+	{"keys", "add", keys_verb, "RING --reason TEXT",
+		"the first half of it: the new key verifies, and does not sign yet"},
+	{"keys", "use", keys_verb, "RING ID --reason TEXT [--keep 2d]", "the second half"},
+	{"keys", "drop", keys_verb, "RING ID --reason TEXT --confirm ID",
+		"a key that was lost: what it signed is worth nothing any more"},
+	{"keys", "here", keys_verb,
+		"SITE list | SITE add RING ID | SITE use RING ID UNTIL | SITE drop RING ID",
+		"what the others call at each site; a new key comes on standard input"},
 	{"audit", "tail", audit_verb, "[LINES]", "who changed what, and why"},
 	{"audit", "verify", audit_verb, "",
 		"whether any line was changed or taken out; exit 10 when one was"},
@@ -255,7 +271,15 @@ static bool write_all(int fd, const char *data, size_t n)
 	return true;
 }
 
-err_t verb_write_file(const char *path, const char *data, size_t n)
+/* A file stays that of its owner, also when root changes it. */
+static bool keep_owner(const char *path, int fd)
+{
+	struct stat st;
+
+	return stat(path, &st) != 0 || fchown(fd, st.st_uid, st.st_gid) == 0;
+}
+
+static err_t write_file(const char *path, const char *data, size_t n, mode_t mode)
 {
 	char beside[512], folder[512];
 	int fd, dir;
@@ -264,8 +288,9 @@ err_t verb_write_file(const char *path, const char *data, size_t n)
 	snprintf(folder, sizeof(folder), "%s", path);
 	if ((size_t)snprintf(beside, sizeof(beside), "%s.new", path) >= sizeof(beside))
 		return ERR_CONFIG_INVALID;
-	fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	ok = fd >= 0 && write_all(fd, data, n) && fsync(fd) == 0;
+	(void)!unlink(beside); /* one that was left may not be written to */
+	fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	ok = fd >= 0 && keep_owner(path, fd) && write_all(fd, data, n) && fsync(fd) == 0;
 	if (fd >= 0)
 		ok = close(fd) == 0 && ok;
 	ok = ok && rename(beside, path) == 0;
@@ -276,6 +301,16 @@ err_t verb_write_file(const char *path, const char *data, size_t n)
 	if (!ok)
 		fprintf(stderr, "hbctl: cannot write %s: %m\n", path);
 	return ok ? ERR_OK : ERR_CONFIG_INVALID;
+}
+
+err_t verb_write_file(const char *path, const char *data, size_t n)
+{
+	return write_file(path, data, n, 0644);
+}
+
+err_t verb_write_secret(const char *path, const char *data, size_t n)
+{
+	return write_file(path, data, n, 0400);
 }
 
 static verb_exit exit_of(err_t e)

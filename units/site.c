@@ -9,6 +9,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -74,6 +75,17 @@ void site_begin_keeping(
 
 	BUG_ON(keep < 0);
 	begin(site, prefix, args, -1, keep, out);
+}
+
+void site_begin_with(const topology_site *site, const char *prefix, const char *const *args,
+	const char *input, site_job *out)
+{
+	const size_t n = strlen(input);
+	const int in = memfd_create("site", MFD_CLOEXEC);
+
+	BUG_ON(in < 0 || write(in, input, n) != (ssize_t)n || lseek(in, 0, SEEK_SET) != 0);
+	begin(site, prefix, args, in, -1, out);
+	close(in);
 }
 
 char *site_output(site_job *j)

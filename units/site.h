@@ -30,6 +30,10 @@ void site_begin_keeping(
 	const topology_site *site, const char *prefix, const char *const *args, site_job *out);
 char *site_output(site_job *j);
 
+/* Like site_begin, with `input` on its standard input. */
+void site_begin_with(const topology_site *site, const char *prefix, const char *const *args,
+	const char *input, site_job *out);
+
 /* "backup CELL" at one site writes a copy of its member, as it runs, and "restore CELL" at the other, whose
  * member is down, reads it and puts it in place. True only when both ended with 0. */
 bool site_copy(const topology_site *from, const topology_site *to, const char *cell,

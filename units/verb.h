@@ -19,6 +19,7 @@ typedef enum {
 	VERB_DIFFERENCES = 10,
 } verb_exit;
 
+int keys_verb(int argc, char **argv);
 int audit_verb(int argc, char **argv);
 int capacity_verb(int argc, char **argv);
 int campaign_verb(int argc, char **argv);
@@ -70,6 +71,9 @@ err_t orders_count_stuck(db_t *db, uint64_t *out) MUST_CHECK;
 
 /* Writes beside, syncs and renames: readers see the old file or the new one. */
 err_t verb_write_file(const char *path, const char *data, size_t n) MUST_CHECK;
+
+/* The same with mode 0400. */
+err_t verb_write_secret(const char *path, const char *data, size_t n) MUST_CHECK;
 
 /* "hbctl: <what>: <title of e>" to stderr; returns the exit code that fits e. */
 int verb_fail(err_t e, const char *what, ...) PRINTF_LIKE(2, 3);

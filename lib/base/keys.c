@@ -1,31 +1,12 @@
-/* libsodium only. Rings live in sodium_malloc'ed memory (guarded, not swapped where the limits
- * allow, wiped when freed) and are read-only once loaded. */
+/* libsodium only. Rings are keys_ring.c's; here a set of keys is held for as long as it is used. */
 #include "base/keys.h"
-#include "base/logger.h"
-#include "base/parse.h"
-#include <errno.h>
-#include <fcntl.h>
+#include "base/keys_inner.h"
 #include <sodium.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { KEYS_RING_MAX = 16, KEYS_FILE_BYTES = 4096, KEYS_SCOPES_BYTES = 256 };
 /* Subkeys of one purpose differ by use. */
 enum { KEYS_USE_SEAL = 1, KEYS_USE_TAG = 2 };
-
-typedef struct {
-	char id[KEYS_ID_BYTES];
-	uint8_t key[KEYS_BYTES];
-	char scopes[KEYS_SCOPES_BYTES]; /* words with single spaces between them */
-} keys_key;
-
-struct keys_ring {
-	unsigned count;
-	keys_key key[KEYS_RING_MAX];
-};
 
 err_t keys_init(void)
 {
@@ -41,149 +22,19 @@ err_t keys_init(void)
 	return sodium_init() < 0 ? ERR_INTERNAL : ERR_OK;
 }
 
-static const keys_key *keys_find(const keys_ring_t *r, const char *id)
+void keys_current_id(const keys_ring_t *r, char out[KEYS_ID_BYTES])
 {
-	for (unsigned i = 0; i < r->count; i++)
-		if (!strcmp(r->key[i].id, id))
-			return &r->key[i];
-	return NULL;
+	unsigned place;
+
+	memcpy(out, keys_hold(r, &place)->key[0].id, KEYS_ID_BYTES);
+	keys_release(r, place);
 }
 
-/* Words with single spaces between them. */
-static bool keys_scopes_ok(const char *s)
+static bool scopes_have(const char *scopes, const char *what, const char *which)
 {
-	const size_t n = strlen(s);
-
-	return n > 0 && n < KEYS_SCOPES_BYTES && s[0] != ' ' && s[n - 1] != ' ' &&
-	       !strstr(s, "  ") && strspn(s, " abcdefghijklmnopqrstuvwxyz0123456789._:*-") == n;
-}
-
-/* NULL, or what is wrong with the line. */
-static const char *keys_add_line(keys_ring_t *r, char *line)
-{
-	char *space = strchr(line, ' ');
-	size_t n = space ? (size_t)(space - line) : 0;
-	keys_key *k = &r->key[r->count];
-
-	if (!n || n >= KEYS_ID_BYTES || strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789") != n)
-		return "not `<key id> <64 hex digits>`, the id 1-8 of a-z0-9";
-	if (r->count == KEYS_RING_MAX)
-		return "more than 16 keys";
-	*space = '\0';
-	if (keys_find(r, line))
-		return "the key id is there twice";
-	char *scopes = strchr(space + 1, ' ');
-	if (scopes)
-		*scopes++ = '\0';
-	if (!parse_hex(space + 1, KEYS_BYTES, k->key))
-		return "the key is not 64 hex digits";
-	if (scopes && !keys_scopes_ok(scopes))
-		return "behind the key may stand words of a-z 0-9 . _ : * -, below 256 bytes";
-	if (scopes)
-		memcpy(k->scopes, scopes, strlen(scopes) + 1);
-	memcpy(k->id, line, n + 1);
-	r->count++;
-	return NULL;
-}
-
-static const char *keys_add_text(keys_ring_t *r, char *text, int *line_no)
-{
-	const char *wrong = NULL;
-	char *line;
-
-	for (*line_no = 1; !wrong && (line = strsep(&text, "\n")); ++*line_no)
-		if (*line || text) /* what follows the last newline is no line */
-			wrong = keys_add_line(r, line);
-	--*line_no;
-	return wrong || r->count ? wrong : "there is no key";
-}
-
-static const char *keys_slurp(const char *path, char text[KEYS_FILE_BYTES + 1])
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	const char *wrong = NULL;
-	struct stat st;
-	ssize_t n;
-	bool known;
-
-	if (fd < 0)
-		return strerror(errno);
-	known = !fstat(fd, &st);
-	if (known && !S_ISREG(st.st_mode))
-		wrong = "not a plain file";
-	else if (known && (st.st_mode & 07777 & ~0400u))
-		wrong = "the mode is wider than 0400";
-	else if (known && st.st_size > KEYS_FILE_BYTES)
-		wrong = "the file is too large";
-	else if (!known || (n = read(fd, text, KEYS_FILE_BYTES)) < 0)
-		wrong = strerror(errno);
-	else
-		text[n] = '\0';
-	close(fd);
-	return wrong;
-}
-
-err_t keys_load(const char *path, keys_ring_t **out)
-{
-	char text[KEYS_FILE_BYTES + 1];
-	keys_ring_t *r = sodium_malloc(sizeof(*r));
-	const char *wrong;
-	int line = 0;
-
-	if (!r)
-		return ERR_INTERNAL;
-	memset(r, 0, sizeof(*r));
-	wrong = keys_slurp(path, text);
-	if (!wrong)
-		wrong = keys_add_text(r, text, &line);
-	sodium_memzero(text, sizeof(text));
-	if (wrong) {
-		LOG(ERROR, "keys.invalid", {"file", LOG_S(path)}, {"line", LOG_I(line)},
-			{"why", LOG_S(wrong)});
-		sodium_free(r);
-		return ERR_CONFIG_INVALID;
-	}
-	sodium_mprotect_readonly(r);
-	*out = r;
-	return ERR_OK;
-}
-
-err_t keys_secret(const char *path, char *out, size_t out_bytes)
-{
-	char text[KEYS_FILE_BYTES + 1];
-	const char *wrong = keys_slurp(path, text);
-	size_t n = wrong ? 0 : strcspn(text, "\n");
-
-	if (!wrong && (!n || n >= out_bytes))
-		wrong = n ? "the secret is too long" : "the first line is empty";
-	if (!wrong) {
-		memcpy(out, text, n);
-		out[n] = '\0';
-	}
-	sodium_memzero(text, sizeof(text));
-	if (!wrong)
-		return ERR_OK;
-	LOG(ERROR, "keys.invalid", {"file", LOG_S(path)}, {"why", LOG_S(wrong)});
-	return ERR_CONFIG_INVALID;
-}
-
-void keys_free(keys_ring_t **r)
-{
-	sodium_free(*r);
-	*r = NULL;
-}
-
-const char *keys_current_id(const keys_ring_t *r)
-{
-	return r->key[0].id;
-}
-
-bool keys_allows(const keys_ring_t *r, const char *id, const char *what, const char *which)
-{
-	const keys_key *k = keys_find(r, id);
 	const size_t n = strlen(what), m = strlen(which);
 
-	for (const char *word = k ? k->scopes : ""; *word;) {
+	for (const char *word = scopes; *word;) {
 		const size_t len = strcspn(word, " ");
 		const char *rest = word + n + 1;
 
@@ -194,6 +45,16 @@ bool keys_allows(const keys_ring_t *r, const char *id, const char *what, const c
 		word += len + (word[len] == ' ');
 	}
 	return false;
+}
+
+bool keys_allows(const keys_ring_t *r, const char *id, const char *what, const char *which)
+{
+	unsigned place;
+	const keys_key *k = keys_find(keys_hold(r, &place), id);
+	const bool does = k && scopes_have(k->scopes, what, which);
+
+	keys_release(r, place);
+	return does;
 }
 
 void keys_sha256(const void *data, size_t n, uint8_t out[32])
@@ -248,21 +109,24 @@ void keys_hmac(const uint8_t key[KEYS_BYTES], const keys_part *parts, size_t cou
 	keys_hmac_wipe(&k);
 }
 
-void keys_sign(const keys_ring_t *r, const keys_part *parts, size_t count, uint8_t out[32])
+bool keys_sign(
+	const keys_ring_t *r, const char *id, const keys_part *parts, size_t count, uint8_t out[32])
 {
-	keys_hmac(r->key[0].key, parts, count, out);
+	unsigned place;
+	const keys_key *k = keys_find(keys_hold(r, &place), id);
+
+	if (k)
+		keys_hmac(k->key, parts, count, out);
+	keys_release(r, place);
+	return k != NULL;
 }
 
 bool keys_verify(const keys_ring_t *r, const char *id, const keys_part *parts, size_t count,
 	const uint8_t mac[32])
 {
-	const keys_key *k = keys_find(r, id);
 	uint8_t ours[32];
 
-	if (!k)
-		return false;
-	keys_hmac(k->key, parts, count, ours);
-	return keys_equal(ours, mac, sizeof(ours));
+	return keys_sign(r, id, parts, count, ours) && keys_equal(ours, mac, sizeof(ours));
 }
 
 static void keys_subkey(
@@ -282,11 +146,13 @@ static void keys_subkey(
 void keys_seal(const keys_ring_t *r, const char *purpose, const keys_part *ad, const void *plain,
 	size_t n, uint8_t *out)
 {
-	const keys_key *k = &r->key[0];
+	unsigned place;
+	const keys_key *k = &keys_hold(r, &place)->key[0];
 	uint8_t sub[KEYS_BYTES], *nonce = out + KEYS_ID_BYTES - 1;
 
 	keys_subkey(k, purpose, KEYS_USE_SEAL, sub);
 	memcpy(out, k->id, KEYS_ID_BYTES - 1);
+	keys_release(r, place);
 	keys_random(nonce, crypto_aead_xchacha20poly1305_ietf_NPUBBYTES);
 	crypto_aead_xchacha20poly1305_ietf_encrypt(
 		nonce + crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, NULL, plain, n,
@@ -302,16 +168,21 @@ err_t keys_open(const keys_ring_t *r, const char *purpose, const keys_part *ad,
 	char id[KEYS_ID_BYTES] = {0};
 	uint8_t sub[KEYS_BYTES];
 	const keys_key *k;
+	unsigned place;
+	bool known;
 	int rc;
 
 	if (n < KEYS_SEAL_OVERHEAD)
 		return ERR_TOKEN_INVALID;
 	memcpy(id, sealed, KEYS_ID_BYTES - 1);
-	k = keys_find(r, id);
+	k = keys_find(keys_hold(r, &place), id);
 	/* The padding too: what we sealed has one form only. */
-	if (!k || memcmp(sealed, k->id, KEYS_ID_BYTES - 1))
+	known = k && !memcmp(sealed, k->id, KEYS_ID_BYTES - 1);
+	if (known)
+		keys_subkey(k, purpose, KEYS_USE_SEAL, sub);
+	keys_release(r, place);
+	if (!known)
 		return ERR_TOKEN_INVALID;
-	keys_subkey(k, purpose, KEYS_USE_SEAL, sub);
 	rc = crypto_aead_xchacha20poly1305_ietf_decrypt(plain, NULL, NULL, body,
 		n - (size_t)(body - sealed), ad ? ad->p : NULL, ad ? ad->n : 0, nonce, sub);
 	sodium_memzero(sub, sizeof(sub));
@@ -332,28 +203,39 @@ static void keys_tag_with(const keys_key *k, const char *purpose, const keys_par
 void keys_tag(const keys_ring_t *r, const char *purpose, const keys_part *parts, size_t count,
 	uint8_t out[16])
 {
-	keys_tag_with(&r->key[0], purpose, parts, count, out);
+	unsigned place;
+
+	keys_tag_with(&keys_hold(r, &place)->key[0], purpose, parts, count, out);
+	keys_release(r, place);
 }
 
 bool keys_tag_as(const keys_ring_t *r, const char *id, const char *purpose, const keys_part *parts,
 	size_t count, uint8_t out[16])
 {
-	const keys_key *k = keys_find(r, id);
+	unsigned place;
+	const keys_key *k = keys_find(keys_hold(r, &place), id);
 
 	if (k)
 		keys_tag_with(k, purpose, parts, count, out);
+	keys_release(r, place);
 	return k != NULL;
 }
 
 bool keys_tag_ok(const keys_ring_t *r, const char *purpose, const keys_part *parts, size_t count,
 	const uint8_t tag[16])
 {
-	for (unsigned i = 0; i < r->count; i++) {
+	unsigned place;
+	const keys_set *s = keys_hold(r, &place);
+	bool ok = false;
+
+	for (unsigned i = 0; i < s->count && !ok; i++) {
 		uint8_t ours[16];
 
-		keys_tag_with(&r->key[i], purpose, parts, count, ours);
-		if (keys_equal(ours, tag, sizeof(ours)))
-			return true;
+		if (!keys_alive(&s->key[i]))
+			continue;
+		keys_tag_with(&s->key[i], purpose, parts, count, ours);
+		ok = keys_equal(ours, tag, sizeof(ours));
 	}
-	return false;
+	keys_release(r, place);
+	return ok;
 }

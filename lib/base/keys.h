@@ -1,11 +1,12 @@
 /* keys: all cryptography. Key rings live in files of mode 0400 (anything wider is refused), one key
- * a line: `<key id> <64 hex digits>`; the first line signs, all verify (rotation: put a new line on
- * top everywhere, later drop the last). Key ids are 1–8 of a-z0-9. Behind the key may stand what it
- * is good for: words, with single spaces before them (keys_allows). A key is used for its own
+ * a line: `<key id> <64 hex digits>`; the first line signs, all verify. Key ids are 1–8 of a-z0-9.
+ * Behind the key may stand words, with single spaces before them: what it is good for (keys_allows),
+ * and `until:<seconds since 1970>`, from when on it is as if it were not there; not behind the first.
+ * A ring follows its file (keys_look): put a new line at the bottom everywhere, then on top everywhere,
+ * and the old one ends when its time is over (`hbctl keys`, docs/security.md). A key is used for its own
  * purpose only: each use derives a subkey (BLAKE2b, crypto_kdf) from it — except session and
  * finance macs, which others must be able to compute with the shared key itself (plain HMAC-SHA256,
- * RFC 2104). Macs are compared in constant time. Threads: rings are read-only after keys_load; all
- * safe. */
+ * RFC 2104). Macs are compared in constant time. Threads: all safe, but keys_look is one thread's. */
 #ifndef HB_BASE_KEYS_H
 #define HB_BASE_KEYS_H
 
@@ -18,6 +19,7 @@ enum {
 	KEYS_ID_BYTES = 9,                /* with the zero */
 	KEYS_SEAL_OVERHEAD = 8 + 24 + 16, /* key id, nonce, tag: sealed = plain + this */
 	KEYS_HMAC_STATE_BYTES = 208,
+	KEYS_LINES_MAX = 16, /* keys of one ring */
 };
 
 typedef struct keys_ring keys_ring_t;
@@ -30,7 +32,18 @@ err_t keys_load(const char *path, keys_ring_t **out) MUST_CHECK;
 /* The first line of a secret's file (a password), held to the same mode. */
 err_t keys_secret(const char *path, char *out, size_t out_bytes) MUST_CHECK;
 void keys_free(keys_ring_t **r);
-const char *keys_current_id(const keys_ring_t *r);
+/* Takes in what files of this process's rings have changed. A bad file changes nothing: that is logged
+ * once, and what was read last stays. Calls that are under way end with the keys that they began with. */
+void keys_look(void);
+/* What identifies the files of the rings whose names begin so ("session."), together; 0: there are none. */
+int64_t keys_version(const char *prefix);
+typedef struct {
+	char id[KEYS_ID_BYTES];
+	int64_t until_s; /* 0: no end */
+} keys_line;
+/* Its keys, the one that signs first; how many. */
+unsigned keys_list(const keys_ring_t *r, keys_line out[KEYS_LINES_MAX]);
+void keys_current_id(const keys_ring_t *r, char out[KEYS_ID_BYTES]);
 /* Whether the key named `id` has the word "<what>:<which>" or "<what>:*" behind it. */
 bool keys_allows(const keys_ring_t *r, const char *id, const char *what, const char *which);
 
@@ -53,8 +66,9 @@ typedef struct {
 void keys_hmac_start(const uint8_t key[KEYS_BYTES], keys_hmac_key *out);
 void keys_hmac_with(const keys_hmac_key *k, const keys_part *parts, size_t count, uint8_t out[32]);
 void keys_hmac_wipe(keys_hmac_key *k);
-/* keys_hmac with a ring: sign with its current key, verify with the key named `id`. */
-void keys_sign(const keys_ring_t *r, const keys_part *parts, size_t count, uint8_t out[32]);
+/* keys_hmac with a ring's key named `id`; false when it has none (any more: ask keys_current_id again). */
+bool keys_sign(const keys_ring_t *r, const char *id, const keys_part *parts, size_t count,
+	uint8_t out[32]) MUST_CHECK;
 bool keys_verify(const keys_ring_t *r, const char *id, const keys_part *parts, size_t count,
 	const uint8_t mac[32]);
 

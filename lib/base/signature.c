@@ -31,15 +31,18 @@ void signature_make(const keys_ring_t *keys, const char *who, int64_t unix_s, co
 	const char *method, const char *path, const void *body, size_t n,
 	char header[SIGNATURE_BYTES])
 {
-	char head[MESSAGE_BYTES], tail[2 * MAC_BYTES + 2], b64[MAC_B64_BYTES];
+	char head[MESSAGE_BYTES], tail[2 * MAC_BYTES + 2], b64[MAC_B64_BYTES],
+		key_id[KEYS_ID_BYTES];
 	uint8_t mac[MAC_BYTES];
 	size_t head_len = message_head(head, who, unix_s, id, method);
 	body_line(body, n, tail);
 	keys_part parts[] = {{head, head_len}, {path, strlen(path)}, {tail, strlen(tail)}};
-	keys_sign(keys, parts, COUNT(parts), mac);
+	do
+		keys_current_id(keys, key_id);
+	while (!keys_sign(keys, key_id, parts, COUNT(parts), mac));
 	parse_to_b64(mac, sizeof mac, b64, sizeof b64);
 	int len = snprintf(header, SIGNATURE_BYTES, "v1 %s %lld %s %s %s", who, (long long)unix_s,
-		id, keys_current_id(keys), b64);
+		id, key_id, b64);
 	BUG_ON(len <= 0 || len >= SIGNATURE_BYTES);
 }
 

@@ -5,6 +5,7 @@
 #include "base/logger.h"
 #include "base/supervisor.h"
 #include "domain/flags.h"
+#include "domain/rings.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -54,6 +55,7 @@ static void *live_run(void *ctx)
 		(void)poll(p, 2, LIVE_LOOK_MS);
 		(void)!read(life_reload_fd(), &told, sizeof(told));
 		flags_look();
+		rings_look();
 	}
 	return NULL;
 }

@@ -16,3 +16,4 @@ lib_libhbdomain_a_SOURCES += \
 	lib/domain/issue.c lib/domain/issue.h lib/domain/partner.c lib/domain/partner.h
 lib_libhbdomain_a_SOURCES += lib/domain/age.c lib/domain/age.h lib/domain/age_export.c lib/domain/age_export.h
 lib_libhbdomain_a_SOURCES += lib/domain/queue.c lib/domain/queue.h
+lib_libhbdomain_a_SOURCES += lib/domain/rings.c lib/domain/rings.h lib/domain/rings.def

@@ -1,5 +1,5 @@
-/* The files are read once, at start: a partner that comes or goes, or rotates its keys, takes effect
- * when hb-core restarts, one after the other. */
+/* Which partners there are is read once, at start: one that comes or goes takes effect when hb-core
+ * restarts, one after the other. Their rings follow their files, like any. */
 #include "domain/partner.h"
 
 #include "base/logger.h"

@@ -1,6 +1,7 @@
 /* partner: who besides our own rain may issue subsidies: those whose keys are in the secrets'
  * folder as partner.<name>.keys. Behind a key stands for which campaigns it is good:
- * `k1 <64 hex digits> campaign:demo` or `campaign:*`. Read-only after load; all threads. */
+ * `k1 <64 hex digits> campaign:demo` or `campaign:*`. Their keys
+ * follow the files (keys_look), who there is does not; all threads. */
 #ifndef HB_DOMAIN_PARTNER_H
 #define HB_DOMAIN_PARTNER_H
 

@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "base/parse.h"
 #include "domain/live.h"
+#include "domain/rings.h"
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,20 +142,20 @@ static void program_fill_db(program_t *p, const char *user)
 
 static void program_load_keys(program_t *p)
 {
-	const struct {
-		const char *file;
-		keys_ring_t **ring;
-	} rings[] = {
-		{"session.keys", &p->session_keys},
-		{"grant.keys", &p->grant_keys},
-		{"seal.keys", &p->seal_keys},
-		{"finance.keys", &p->finance_keys},
-		{"internal.keys", &p->internal_keys},
+	keys_ring_t **const rings[] = {
+		[RINGS_SESSION] = &p->session_keys,
+		[RINGS_GRANT] = &p->grant_keys,
+		[RINGS_SEAL] = &p->seal_keys,
+		[RINGS_FINANCE] = &p->finance_keys,
+		[RINGS_INTERNAL] = &p->internal_keys,
 	};
+	char file[32];
 
-	for (unsigned i = 0; i < sizeof(rings) / sizeof(*rings); i++)
-		if (keys_load(conf_secret_path(p->conf, rings[i].file), rings[i].ring))
+	for (unsigned i = 0; i < sizeof(rings) / sizeof(*rings); i++) {
+		snprintf(file, sizeof(file), "%s.keys", rings_table[i].name);
+		if (keys_load(conf_secret_path(p->conf, file), rings[i]))
 			program_refuse("a key ring cannot be read");
+	}
 }
 
 static finance_limits_t *program_finance_limits(const conf_t *c)
@@ -219,6 +220,7 @@ program_t *program_start(int argc, char **argv, const char *name, const char *db
 	p->finance_limits = program_finance_limits(p->conf);
 	if (program_open_metrics(p, name))
 		program_refuse("the metrics' file cannot be opened");
+	rings_look();
 	if (life_start(on_stop, ctx))
 		program_refuse("the signal thread does not start");
 	if (live_watch(a.live, live_as, p->cell->name))

@@ -13,16 +13,20 @@ static const uint64_t session_expires_max = UINT64_C(253402300799);
 static const char *const session_relation_names[] = {
 	[SESSION_FRIEND] = "friend", [SESSION_FAN] = "fan"};
 
-/* `out` holds the text that is signed, with the key id; the mac is put behind it. */
+/* `out` holds the text that is signed but for the key id, which is put behind it with the mac. */
 static void session_sign(const keys_ring_t *keys, char out[SESSION_TOKEN_BYTES], int len)
 {
-	keys_part part = {out, (size_t)len};
+	keys_part part = {out, 0};
+	char id[KEYS_ID_BYTES];
 	uint8_t mac[32];
 
-	BUG_ON(len < 0 || len + 1 + SESSION_MAC_CHARS + 1 > SESSION_TOKEN_BYTES);
-	keys_sign(keys, &part, 1, mac);
-	out[len] = '.';
-	parse_to_b64(mac, sizeof(mac), out + len + 1, SESSION_TOKEN_BYTES - (size_t)len - 1);
+	BUG_ON(len < 0 || len + KEYS_ID_BYTES + 1 + SESSION_MAC_CHARS + 1 > SESSION_TOKEN_BYTES);
+	do {
+		keys_current_id(keys, id);
+		part.n = (size_t)len + (size_t)sprintf(out + len, ".%s", id);
+	} while (!keys_sign(keys, id, &part, 1, mac));
+	out[part.n] = '.';
+	parse_to_b64(mac, sizeof(mac), out + part.n + 1, SESSION_TOKEN_BYTES - part.n - 1);
 }
 
 /* Splits a copy of `token` into exactly `count` words and checks its mac. */
@@ -54,8 +58,7 @@ void session_mint(
 {
 	BUG_ON(!uid || uid > session_uid_max || expires_s < 0);
 	session_sign(keys, out,
-		snprintf(out, SESSION_TOKEN_BYTES, "hb1.%" PRIu64 ".%" PRId64 ".%s", uid, expires_s,
-			keys_current_id(keys)));
+		snprintf(out, SESSION_TOKEN_BYTES, "hb1.%" PRIu64 ".%" PRId64, uid, expires_s));
 }
 
 err_t session_verify(const keys_ring_t *keys, const char *token, int64_t now_s, uint64_t *uid,
@@ -79,9 +82,8 @@ void session_grant_mint(const keys_ring_t *keys, uint64_t viewer, uint64_t sende
 	BUG_ON(!viewer || viewer > session_uid_max || !sender || sender > session_uid_max ||
 		expires_s < 0 || (r != SESSION_FRIEND && r != SESSION_FAN));
 	session_sign(keys, out,
-		snprintf(out, SESSION_TOKEN_BYTES, "hbg1.%" PRIu64 ".%" PRIu64 ".%s.%" PRId64 ".%s",
-			viewer, sender, session_relation_names[r], expires_s,
-			keys_current_id(keys)));
+		snprintf(out, SESSION_TOKEN_BYTES, "hbg1.%" PRIu64 ".%" PRIu64 ".%s.%" PRId64,
+			viewer, sender, session_relation_names[r], expires_s));
 }
 
 err_t session_grant_verify(const keys_ring_t *keys, const char *grant, uint64_t viewer,

@@ -164,8 +164,8 @@ def rows(stack, uid):
     return stack.rows(stack.cell_of(uid), 'SELECT subsidy_id, out_order_no, amount, state, packet_id FROM subsidy WHERE uid = %s', (uid,))
 
 
-def partner(stack, body, name='demo', key=None, at=None, path='/v1/partner/subsidies', raw=None, event=None):
-    kid, secret = (stack.folder / f'secrets/partner.{name}.keys').read_text().split()[:2] if key is None else ('k1', key)
+def partner(stack, body, name='demo', key=None, at=None, path='/v1/partner/subsidies', raw=None, event=None, kid='k1'):
+    kid, secret = (stack.folder / f'secrets/partner.{name}.keys').read_text().split()[:2] if key is None else (kid, key)
     data = raw or json.dumps(body).encode()
     event, at = event or os.urandom(8).hex(), int(at or time.time())
     text = '\n'.join(['v1', name, str(at), event, 'POST', path, hashlib.sha256(data).hexdigest()])

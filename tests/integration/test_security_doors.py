@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import b2c
 import hb
+from test_wallet import give
 
 ROUTES = re.findall(r'^ROUTE\((\w+),\s+"(\w+)",\s+"([^"]+)",\s+\w+,\s+\w+,\s+(\w+),', (hb.ROOT / 'lib/domain/routes.def').read_text(), re.M)
 ME, OTHER = 20301, 20302
@@ -107,6 +109,9 @@ def test_another_s_packets_orders_and_lists_are_not_shown(stack):
         assert stack.call('GET', path, ME).status == 200, path
         assert stack.call('GET', path, OTHER).status == status, path
     assert stack.call('PUT', f'/v1/packets/{packet}/video', OTHER, {'video_id': 'v1'}).status in (403, 404)
+    give(b2c.Campaign(stack), ME, 500)
+    out = stack.withdraw(ME, 200).json['order_no']
+    assert [stack.call('GET', f'/v1/me/withdrawals/{out}', uid).status for uid in (ME, OTHER)] == [200, 403]
     mine = stack.call('GET', '/v1/me/sent?limit=1', ME).json
     assert stack.call('GET', f'/v1/me/sent?cursor={mine["next_cursor"]}', ME).status == 200
     foreign = stack.call('GET', f'/v1/me/sent?cursor={mine["next_cursor"]}', OTHER)

@@ -4,7 +4,7 @@ check_PROGRAMS += \
 	tests/unit/test_keys tests/unit/test_logger tests/unit/test_metrics tests/unit/test_parse \
 	tests/unit/test_numbers tests/unit/test_session tests/unit/test_states tests/unit/test_topology
 noinst_HEADERS += tests/unit/files.h tests/unit/unit.h
-dist_check_SCRIPTS += tests/unit/layers.sh tests/unit/mutants_fit.sh
+dist_check_SCRIPTS += tests/unit/test_security.sh tests/unit/layers.sh tests/unit/mutants_fit.sh
 tests_unit_test_arena_SOURCES = tests/unit/test_arena.c
 tests_unit_test_arena_LDADD = $(BASE_LIBS) $(UNIT_LIBS)
 tests_unit_test_breaker_SOURCES = tests/unit/test_breaker.c

@@ -1,8 +1,11 @@
 /* Published vectors where there are some; files that must be refused; what must not open. */
+#include "base/clk.h"
 #include "base/keys.h"
 #include "base/parse.h"
 #include "tests/unit/files.h"
 #include "tests/unit/unit.h"
+#include <pthread.h>
+#include <stdatomic.h>
 
 #define KEY_1 "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 #define KEY_2 "202122232425262728292a2b2c2d2e2f303132333435363738393A3B3C3D3E3F"
@@ -41,18 +44,21 @@ static void the_first_key_signs_and_all_verify(void **state)
 {
 	keys_ring_t *old = ring("k1 " KEY_1 "\n"), *both = ring("k2 " KEY_2 "\nk1 " KEY_1);
 	const keys_part part = {"text", 4}, other = {"texT", 4};
+	char id[KEYS_ID_BYTES];
 	uint8_t mac[32];
 
 	(void)state;
-	assert_string_equal(keys_current_id(both), "k2");
-	keys_sign(old, &part, 1, mac);
+	keys_current_id(both, id);
+	assert_string_equal(id, "k2");
+	assert_true(keys_sign(old, "k1", &part, 1, mac));
+	assert_false(keys_sign(old, "k2", &part, 1, mac));
 	assert_true(keys_verify(both, "k1", &part, 1, mac));
 	assert_false(keys_verify(both, "k2", &part, 1, mac));
 	assert_false(keys_verify(both, "k3", &part, 1, mac));
 	assert_false(keys_verify(both, "k1", &other, 1, mac));
 	mac[31] ^= 1;
 	assert_false(keys_verify(both, "k1", &part, 1, mac));
-	keys_sign(both, &part, 1, mac);
+	assert_true(keys_sign(both, "k2", &part, 1, mac));
 	assert_false(keys_verify(old, "k2", &part, 1, mac));
 	keys_free(&old);
 	keys_free(&both);
@@ -66,7 +72,9 @@ static void bad_files_are_refused(void **state)
 		"k12345678 " KEY_1 "\n", "k.1 " KEY_1 "\n", "k1 " KEY_1 "\n\nk2 " KEY_2 "\n",
 		"k1 " KEY_1 "\nk1 " KEY_2 "\n", "k1 " KEY_1 "\r\n", "k1 zz" KEY_1 "\n",
 		"k1 " KEY_1 " a:b \n", "k1 " KEY_1 "  a:b\n", "k1 " KEY_1 " a:b  c:d\n",
-		"k1 " KEY_1 " A:b\n", "k1 " KEY_1 "\ta:b\n"};
+		"k1 " KEY_1 " A:b\n", "k1 " KEY_1 "\ta:b\n", "k1 " KEY_1 " until:9999999999\n",
+		"k1 " KEY_1 "\nk2 " KEY_2 " until:\n", "k1 " KEY_1 "\nk2 " KEY_2 " until:x\n",
+		"k1 " KEY_1 "\nk2 " KEY_2 " until:1 until:2\n"};
 	static const mode_t wide[] = {0600, 0440, 0404, 0500, 0401, 0777};
 	keys_ring_t *r = NULL;
 
@@ -193,6 +201,125 @@ static void tags_are_bound_to_purpose_and_ring(void **state)
 	keys_free(&two);
 }
 
+static void put(const char *name, const char *text)
+{
+	char beside[300];
+
+	snprintf(beside, sizeof(beside), "%s", files_write(dir, "beside", 0400, text));
+	assert_int_equal(rename(beside, files_path(dir, name)), 0);
+}
+
+static void a_ring_follows_its_file(void **state)
+{
+	keys_ring_t *r = ring("k1 " KEY_1 "\n");
+	const keys_part part = {"text", 4};
+	const int64_t was = keys_version("k");
+	char id[KEYS_ID_BYTES];
+	uint8_t one[32], two[32];
+
+	(void)state;
+	assert_true(was > 0);
+	assert_true(keys_sign(r, "k1", &part, 1, one));
+	put("k", "k2 " KEY_2 "\nk1 " KEY_1 " until:9999999999\n");
+	keys_look();
+	keys_current_id(r, id);
+	assert_string_equal(id, "k2");
+	assert_true(keys_verify(r, "k1", &part, 1, one));
+	assert_true(keys_sign(r, "k2", &part, 1, two));
+	assert_int_not_equal(keys_version("k"), was);
+	/* What is wrong changes nothing, and there may be a third file after it. */
+	put("k", "k3\n");
+	keys_look();
+	keys_look();
+	assert_true(keys_verify(r, "k2", &part, 1, two));
+	put("k", "k2 " KEY_2 "\n");
+	keys_look();
+	assert_false(keys_verify(r, "k1", &part, 1, one));
+	assert_true(keys_verify(r, "k2", &part, 1, two));
+	assert_int_equal(unlink(files_path(dir, "k")), 0);
+	keys_look();
+	assert_true(keys_verify(r, "k2", &part, 1, two));
+	keys_free(&r);
+	assert_int_equal(keys_version("k"), 0);
+}
+
+static void a_key_ends_when_its_time_is_over(void **state)
+{
+	const int64_t now_s = clk_wall_ms() / 1000;
+	const keys_part part = {"text", 4};
+	keys_line line[KEYS_LINES_MAX];
+	uint8_t mac[32], tag[16], sealed[5 + KEYS_SEAL_OVERHEAD], plain[5];
+	char text[300];
+
+	(void)state;
+	keys_ring_t *r = ring("k1 " KEY_1 "\n");
+	assert_true(keys_sign(r, "k1", &part, 1, mac));
+	keys_tag(r, "cursor", &part, 1, tag);
+	keys_seal(r, "seed", NULL, "hello", 5, sealed);
+	snprintf(text, sizeof(text), "k2 " KEY_2 "\nk1 " KEY_1 " a:* until:%lld\n",
+		(long long)now_s + 1);
+	put("k", text);
+	keys_look();
+	assert_true(keys_allows(r, "k1", "a", "b"));
+	assert_int_equal(keys_list(r, line), 2);
+	assert_int_equal(line[1].until_s, now_s + 1);
+	while (clk_wall_ms() / 1000 <= now_s)
+		clk_sleep_ms(5);
+	/* At once, by whoever asks, and from memory at the next look. */
+	assert_false(keys_verify(r, "k1", &part, 1, mac));
+	assert_false(keys_tag_ok(r, "cursor", &part, 1, tag));
+	assert_int_equal(
+		keys_open(r, "seed", NULL, sealed, sizeof(sealed), plain), ERR_TOKEN_INVALID);
+	assert_false(keys_allows(r, "k1", "a", "b"));
+	keys_look();
+	assert_int_equal(keys_list(r, line), 1);
+	keys_free(&r);
+}
+
+enum { SIGNERS = 4, TURNS = 400 };
+static atomic_bool over;
+
+/* Whatever was signed a moment ago verifies, while files change as they do in a rotation. */
+static void *sign_and_verify(void *ctx)
+{
+	keys_ring_t *r = ctx;
+	const keys_part part = {"text", 4};
+	uintptr_t wrong = 0;
+	char id[KEYS_ID_BYTES];
+	uint8_t mac[32];
+
+	while (!atomic_load(&over)) {
+		do
+			keys_current_id(r, id);
+		while (!keys_sign(r, id, &part, 1, mac));
+		wrong += !keys_verify(r, id, &part, 1, mac);
+	}
+	return (void *)wrong;
+}
+
+static void rotation_is_noticed_by_no_thread(void **state)
+{
+	static const char *const file[] = {
+		"k1 " KEY_1 "\nk2 " KEY_2 "\n", "k2 " KEY_2 "\nk1 " KEY_1 "\n"};
+	keys_ring_t *r = ring(file[0]);
+	pthread_t thread[SIGNERS];
+	void *wrong;
+
+	(void)state;
+	for (unsigned i = 0; i < SIGNERS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, sign_and_verify, r), 0);
+	for (unsigned i = 1; i <= TURNS; i++) {
+		put("k", file[i % 2]);
+		keys_look();
+	}
+	atomic_store(&over, true);
+	for (unsigned i = 0; i < SIGNERS; i++) {
+		pthread_join(thread[i], &wrong);
+		assert_null(wrong);
+	}
+	keys_free(&r);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -218,6 +345,9 @@ int main(void)
 		cmocka_unit_test(a_secret_is_the_first_line),
 		cmocka_unit_test(what_is_sealed_opens_only_as_it_was),
 		cmocka_unit_test(tags_are_bound_to_purpose_and_ring),
+		cmocka_unit_test(a_ring_follows_its_file),
+		cmocka_unit_test(a_key_ends_when_its_time_is_over),
+		cmocka_unit_test(rotation_is_noticed_by_no_thread),
 	};
 
 	return cmocka_run_group_tests_name("keys", tests, setup, teardown);

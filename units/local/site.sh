@@ -6,6 +6,7 @@
 #   site.sh STACK SITE start CELL               lets them be started (the member asks the control record for its role)
 #   site.sh STACK SITE live CELL EPOCH PRIMARY  writes the go-live file, which the cell's programs here watch
 #   site.sh STACK SITE flags put|show …         `hbctl flags here`: this site's flags.cfg, and who has applied it
+#   site.sh STACK SITE keys list|add|use|drop … `hbctl keys here`: this site's key rings; a new key comes on standard input
 #   site.sh STACK SITE nginx                    has the site's nginx, if it has one, run with what the control records say now
 #   site.sh STACK SITE backup CELL              writes a copy of the member, as it runs, to stdout
 #   site.sh STACK SITE restore CELL             puts a copy from stdin in the place of the member, which is down
@@ -124,6 +125,7 @@ fence) fence ;;
 start) start ;;
 live) live "$5" "$6" ;;
 flags) in_stack hbctl flags here "$SITE" "${@:4}" ;;
+keys) in_stack hbctl keys here "$SITE" "${@:4}" ;;
 nginx) [ ! -e "$S/sv/nginx-$SITE" ] || in_stack hbctl nginx reload --site "$SITE" ;;
 backup) backup ;;
 restore) restore ;;
