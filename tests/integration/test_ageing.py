@@ -238,9 +238,11 @@ def test_kill_9_while_an_export_cannot_be_finished(stack, ager, old):
     stone.mkdir(parents=True)
     ager.start(readable_s=0)
     stack.wait(lambda: ager.says('"event":"age.file"'), 'the export fails')
+    told = "SELECT COUNT(*) FROM alert WHERE kind = 4 AND subject = 'folder'"
+    stack.wait(lambda: ager.sql(told) == ((1,),), 'somebody is told')
     ager.kill()
     assert ager.state_of(old.full) == ageing.STATES['closed'] and (stone.parent / 'packet.jsonl').is_file()
-    assert ager.sql("SELECT COUNT(*) FROM alert WHERE kind = 4 AND subject = 'folder'") == ((1,),)
+    assert ager.sql(told) == ((1,),)
     ager.sql("DELETE FROM alert WHERE kind = 4 AND subject = 'folder'")
     stone.rmdir()
     gone(ager, old)
@@ -304,7 +306,7 @@ def test_kill_9_at_random_while_many_ranges_leave(stack, ager):
     assert len(lines) == len(set(lines)) and set(packets[:-2]) <= set(lines)
     claims = [json.loads(x) for f in (ager.folder / 'A').glob('*/claim.jsonl') for x in f.read_text().splitlines()]
     assert len([c for c in claims if c['packet_id'] in packets[:-2]]) == 2 * len(packets[:-2])
-    assert not audit.audit(stack, packets)
+    assert not audit.audit(stack, packets[:-2])  # the last two may be half out just now
 
 
 def test_the_database_user_may_change_only_these_tables(stack):
