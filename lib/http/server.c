@@ -226,13 +226,12 @@ static void conn_answer(conn *c, err_t e)
 	if (e != ERR_OK)
 		http_problem(r, e);
 	answer_write(r, &c->fcgx);
+	LOG_STEP("http.answered", {"method", LOG_S(r->method)}, {"path", LOG_S(r->path)},
+		{"status", LOG_I(r->status)}, {"us", LOG_I(clk_mono_us() - r->started_us)});
+	trace_end(); /* what it points at goes with the request */
 	FCGX_Finish_r(&c->fcgx);
 	metrics_add(METRICS_HTTP_REQUESTS, (unsigned)(r->status / 100 - 2), 1);
-	const int64_t took_us = clk_mono_us() - r->started_us;
-	metrics_observe_us(METRICS_HTTP_SECONDS, took_us);
-	LOG_STEP("http.answered", {"method", LOG_S(r->method)}, {"path", LOG_S(r->path)},
-		{"status", LOG_I(r->status)}, {"us", LOG_I(took_us)});
-	trace_end();
+	metrics_observe_us(METRICS_HTTP_SECONDS, clk_mono_us() - r->started_us);
 	arena_reset(c->arena);
 	atomic_store(&c->phase, PHASE_IDLE);
 	atomic_store(&c->busy, false);
