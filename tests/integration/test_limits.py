@@ -16,14 +16,15 @@ import hb
 from conftest import nginx_workers
 from test_subsidies import order
 
-TIGHT = '\nlimits: { address_percent = 1; address_users = 20; user_percent = 1; gateways = "127.0.5.9"; };\n'
+WIDE = 'limits: { user_percent = 1000; };'
+TIGHT = 'limits: { address_percent = 1; address_users = 20; user_percent = 1; gateways = "127.0.5.9"; };'
 IDLE, DRIPPING = 2000, 200
 
 
 def reload(stack):
     old = nginx_workers(stack)
     subprocess.run([hb.ROOT / 'dev', 'hbctl', 'nginx', 'reload'], check=True, capture_output=True, env={**os.environ, 'HB_NAME': stack.folder.name})
-    stack.wait(lambda: nginx_workers(stack) - old, 'nginx has its new configuration')
+    stack.wait(lambda: nginx_workers(stack) and not nginx_workers(stack) & old, 'nginx has its new configuration, and nobody the old one')
 
 
 def use(stack, text, programs):
@@ -39,8 +40,9 @@ def use(stack, text, programs):
 def tight(stack):
     """A hundredth of an address's share and of a user's."""
     before = (stack.folder / 'etc/hongbao.cfg').read_text()
+    assert WIDE in before
     try:
-        use(stack, before + TIGHT, programs=True)
+        use(stack, before.replace(WIDE, TIGHT), programs=True)
         yield
     finally:
         use(stack, before, programs=True)
