@@ -33,24 +33,9 @@ static flags_id flag_named(const char *name)
 	return (flags_id)id;
 }
 
-/* Runs `flags ARGS…` at every site at once; returns the worst of their exit codes as far as hbctl can
- * tell: all well, none changed, or part of them. */
 static int at_every_site(const char *const *args)
 {
-	const topology_t *t = verb_topology();
-	site_job job[TOPOLOGY_SITES_MAX];
-	unsigned done = 0;
-
-	for (unsigned i = 0; i < t->site_count; i++)
-		site_begin(&t->site[i], t->site[i].run, args, &job[i]);
-	for (unsigned i = 0; i < t->site_count; i++) {
-		const bool well = site_end(&job[i], SITE_MS);
-
-		if (!well)
-			fprintf(stderr, "hbctl: site %s is not done\n", t->site[i].name);
-		done += well;
-	}
-	if (done == t->site_count)
+	if (site_every(verb_topology(), args, "", SITE_MS))
 		return VERB_DONE;
 	fputs("hbctl: partly done; see hbctl flags list, then run the same again\n", stderr);
 	return VERB_PARTLY;

@@ -24,20 +24,7 @@ static const char USAGE[] =
 /* One change, at every site at once; `input` goes to its standard input. */
 static int at_every_site(const char *const *args, const char *input)
 {
-	const topology_t *t = verb_topology();
-	site_job job[TOPOLOGY_SITES_MAX];
-	unsigned done = 0;
-
-	for (unsigned i = 0; i < t->site_count; i++)
-		site_begin_with(&t->site[i], t->site[i].run, args, input, &job[i]);
-	for (unsigned i = 0; i < t->site_count; i++) {
-		const bool well = site_end(&job[i], SITE_MS);
-
-		if (!well)
-			fprintf(stderr, "hbctl: site %s is not done\n", t->site[i].name);
-		done += well;
-	}
-	if (done == t->site_count)
+	if (site_every(verb_topology(), args, input, SITE_MS))
 		return VERB_DONE;
 	fputs("hbctl: partly done; see hbctl keys list\n", stderr);
 	return VERB_PARTLY;

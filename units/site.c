@@ -156,3 +156,18 @@ bool site_copy(
 	ok = site_end(&read, timeout_ms);
 	return site_end(&write, timeout_ms) && ok;
 }
+
+bool site_every(const topology_t *t, const char *const *args, const char *input, int64_t timeout_ms)
+{
+	site_job job[TOPOLOGY_SITES_MAX];
+	bool all = true;
+
+	for (unsigned i = 0; i < t->site_count; i++)
+		site_begin_with(&t->site[i], t->site[i].run, args, input, &job[i]);
+	for (unsigned i = 0; i < t->site_count; i++)
+		if (!site_end(&job[i], timeout_ms)) {
+			fprintf(stderr, "hbctl: site %s is not done\n", t->site[i].name);
+			all = false;
+		}
+	return all;
+}

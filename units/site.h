@@ -33,6 +33,10 @@ char *site_output(site_job *j);
 /* Like site_begin, with `input` on its standard input. */
 void site_begin_with(const topology_site *site, const char *prefix, const char *const *args,
 	const char *input, site_job *out);
+/* `run` with `args` at every site of the topology at once, with `input` on its standard input. True only
+ * when all ended with 0; says on stderr which did not. */
+bool site_every(const topology_t *t, const char *const *args, const char *input,
+	int64_t timeout_ms) MUST_CHECK;
 
 /* "backup CELL" at one site writes a copy of its member, as it runs, and "restore CELL" at the other, whose
  * member is down, reads it and puts it in place. True only when both ended with 0. */
