@@ -17,7 +17,9 @@
 static struct {
 	pthread_once_t once;
 	int fd, reload_fd;
-	atomic_bool stopping, started;
+	atomic_bool stopping, started, handed_over;
+	bool signalled; /* the signal thread's, until it is joined */
+	pthread_t thread;
 	life_fn on_stop;
 	void *ctx;
 } life = {.once = PTHREAD_ONCE_INIT, .fd = -1};
@@ -72,7 +74,8 @@ static void *life_run(void *arg)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	for (;;) {
+	sigaddset(&set, SIGUSR2); /* a thread asked, or life_hand_over */
+	while (!atomic_load(&life.handed_over)) {
 		if (sigwait(&set, &sig))
 			continue;
 		if (sig == SIGHUP) {
@@ -80,12 +83,15 @@ static void *life_run(void *arg)
 			(void)!write(life.reload_fd, &one, sizeof(one));
 			continue;
 		}
-		/* Not when a thread asked: it may be to run ourselves anew. */
-		if (life_mark(sig == SIGTERM ? "SIGTERM" : "SIGINT"))
-			supervisor_stopping();
-		if (!told && life.on_stop)
+		if (sig != SIGUSR2) {
+			life.signalled = true;
+			/* Not when a thread asked: it may be to run ourselves anew. */
+			if (life_mark(sig == SIGTERM ? "SIGTERM" : "SIGINT"))
+				supervisor_stopping();
+		}
+		if (!told && life.on_stop && life_stopping())
 			life.on_stop(life.ctx);
-		told = true;
+		told = told || life_stopping();
 	}
 	return NULL;
 }
@@ -95,7 +101,6 @@ err_t life_start(life_fn on_stop, void *ctx)
 	/* Faults of our own code must kill us where they happen. */
 	static const int faults[] = {
 		SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGSTOP, SIGKILL};
-	pthread_t thread;
 	sigset_t set;
 
 	BUG_ON(atomic_load(&life.started));
@@ -107,9 +112,8 @@ err_t life_start(life_fn on_stop, void *ctx)
 	life.on_stop = on_stop;
 	life.ctx = ctx;
 	(void)life_stop_fd();
-	if (pthread_create(&thread, NULL, life_run, NULL))
+	if (pthread_create(&life.thread, NULL, life_run, NULL))
 		return ERR_INTERNAL;
-	pthread_detach(thread);
 	atomic_store(&life.started, true);
 	return ERR_OK;
 }
@@ -117,7 +121,18 @@ err_t life_start(life_fn on_stop, void *ctx)
 void life_stop(const char *why)
 {
 	if (life_mark(why) && atomic_load(&life.started))
-		kill(getpid(), SIGTERM); /* on_stop runs on the signal thread */
+		pthread_kill(life.thread, SIGUSR2); /* on_stop runs on the signal thread */
+}
+
+bool life_hand_over(void)
+{
+	BUG_ON(!atomic_load(&life.started));
+	if (atomic_exchange(&life.handed_over, true))
+		for (;;)
+			pause(); /* another thread does it */
+	pthread_kill(life.thread, SIGUSR2);
+	pthread_join(life.thread, NULL);
+	return life.signalled;
 }
 
 bool life_wait_ms(int64_t ms)

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 
 static void dates_agree_with_glibc(void **state)
@@ -103,6 +104,43 @@ static void *stopper(void *arg)
 	return NULL;
 }
 
+/* A process stops once: this one is the child's. `sig` comes before the hand-over, or (0) after it;
+ * what is executed then has it. */
+static int handed_over(int sig)
+{
+	if (life_start(NULL, NULL) != ERR_OK)
+		return 10;
+	life_stop("the go-live file has changed");
+	if (sig) {
+		kill(getpid(), sig);
+		usleep(100000);
+	}
+	if (life_hand_over())
+		return 7;
+	kill(getpid(), SIGTERM);
+	execlp("grep", "grep", "-q", "^ShdPnd:.*4...$", "/proc/self/status", (char *)NULL);
+	return 11;
+}
+
+static void a_signal_is_not_lost_while_a_program_runs_itself_anew(void **state)
+{
+	static const struct {
+		int sig, code;
+	} rows[] = {{0, 0}, {SIGTERM, 7}, {SIGINT, 7}};
+
+	(void)state;
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
+		int status = 0;
+		pid_t child = fork();
+
+		if (child == 0)
+			_exit(handed_over(rows[i].sig));
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), rows[i].code);
+	}
+}
+
 /* Last: a process stops once. */
 static void a_stop_ends_a_sleep(void **state)
 {
@@ -133,6 +171,7 @@ int main(void)
 		cmocka_unit_test(good_times_are_read),
 		cmocka_unit_test(bad_times_are_refused),
 		cmocka_unit_test(the_clocks_advance),
+		cmocka_unit_test(a_signal_is_not_lost_while_a_program_runs_itself_anew),
 		cmocka_unit_test(a_stop_ends_a_sleep),
 	};
 
