@@ -44,6 +44,12 @@ def counts(stack, at):
     return {k: sum(one(stack, c, f'SELECT COUNT(*) FROM {TABLE.get(k, k)}')[0] - at[c][k] for c in stack.cells) for k in COUNTED}
 
 
+def undone(stack, cell):
+    """What a cell's claims bring about and is not done: events that wait to be sent, claims without their money."""
+    return one(stack, cell, 'SELECT (SELECT COUNT(*) FROM outbox) + (SELECT COUNT(*) FROM claim c LEFT JOIN transfer t '
+               'ON t.order_no = c.claim_no WHERE t.order_no IS NULL OR t.state = 1)')[0]
+
+
 def open_orders(stack):
     found = []
     for cell in stack.cells:

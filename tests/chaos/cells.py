@@ -158,7 +158,7 @@ class Run:
         began = time.monotonic()
         mark = books.mark(self.stack)
         self.load = load.Load(self.stack, self.seed)
-        bystander = other.Other(self.stack, self.other, sum(self.rates.values()) and self.rates[self.other] * 10) if self.rates else None
+        bystander = other.Other(self.stack, self.other, round(self.rates[self.other] * 10)) if self.rates else None
         self.load.start()
         try:
             before = other.read(bystander.start(other.BEFORE_MS, self.rates[self.other])) if bystander else None

@@ -3,9 +3,10 @@
 door fails; its p99 during each fault against its p99 in the same seconds before.
 
 usage: isolation.py --stack FOLDER --build FOLDER [--runs N] [--seconds S] [--only NAME,…] [--short] [--json]
-The stack has HB_NODES=3. B's load are claims of its packets by users of both cells, from hb-load with a schedule: a late answer counts from
-when it was due. Exit 1 when a claim got no proper answer, when what B's claims bring about does not get done, or (not with --short,
-whose few seconds say nothing of a p99) when the median of the ratios of a fault is above 1.5."""
+The stack has HB_NODES=3. The peak here is what B carries: claims of a burst over the time until all of their transfers are done. The limit of
+claims is half of that for each cell, for both share this machine. B's load are claims of its packets by users of both cells, from hb-load with
+a schedule: a late answer counts from when it was due. Exit 1 when a claim got no proper answer, when what B's claims bring about does not get
+done, or (not with --short, whose few seconds say nothing of a p99) when the median of the ratios of a fault is above 1.5."""
 import argparse
 import json
 import os
@@ -18,12 +19,15 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'integration'))
+import books  # noqa: E402
 import hb  # noqa: E402
 
 RATIO = 1.5
 SHARES = 2000
 PEAK_S = 4
 OVERLOAD = 3
+CLAIMS_PER_PACKET = 15  # of lib/domain/capacity.def
+LIMITS = 'limits: { user_percent = 100000; address_percent = 100; headroom_percent = 100; least_per_s = 1; burst_ms = 100; };'
 QUIET_S = 120
 # What an answer of 503 or 429 is worth here: it was not served.
 SERVED = ('claimed', 'already_claimed')
@@ -54,6 +58,23 @@ class Bench:
         return json.loads(self.run(self.build / 'hb-load', '--kind', 'claim', '--port', self.stack.doors[door]['front_port'], '--keys',
                                    self.stack.folder / 'secrets/session.keys', '--packets', self.packets[cell], '--users', users, '--first-user', first,
                                    '--rate', int(rate), '--connections', connections, '--threads', 1, '--warm-ms', 500, '--ms', int(seconds * 1000)))
+
+
+    def carried(self):
+        began = time.monotonic()
+        claimed = self.load('B', PEAK_S)['outcomes']['claimed']
+        drained(self)
+        return claimed / (time.monotonic() - began)
+
+
+def limit_claims(stack, limit):
+    """Of nginx, for each cell; what it is in whole packets."""
+    packets = max(int(limit / CLAIMS_PER_PACKET), 1)
+    path = stack.folder / 'etc/hongbao.cfg'
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(('capacity:', 'limits:'))]
+    path.write_text('\n'.join([*lines, f'capacity: {{ c2c_per_s = {packets}; b2c_per_s = 0; }};', LIMITS]) + '\n')
+    subprocess.run([hb.ROOT / 'dev', 'hbctl', 'nginx', 'reload'], check=True, stdout=subprocess.DEVNULL, env={**os.environ, 'HB_NAME': stack.folder.name})
+    return packets * CLAIMS_PER_PACKET
 
 
 def bad(result):
@@ -98,7 +119,7 @@ def with_load_on_a(fault):
 def overload():
     def begin(bench):
         def run():
-            bench.beside = bench.load('A', bench.seconds, rate=OVERLOAD * bench.peak, connections=512)
+            bench.beside = bench.load('A', bench.seconds, rate=OVERLOAD * bench.limit, connections=512)
         bench.hand = threading.Thread(target=run)
         bench.hand.start()
     return begin, lambda bench: bench.hand.join()
@@ -148,12 +169,9 @@ def all_run(bench):
 def drained(bench):
     """What has not been done of what B's claims bring about, when it is quiet."""
     end = time.monotonic() + QUIET_S * hb.SLOW
-    while True:
-        left = bench.stack.rows('B', 'SELECT (SELECT COUNT(*) FROM outbox) + (SELECT COUNT(*) FROM claim c LEFT JOIN transfer t '
-                                'ON t.order_no = c.claim_no WHERE t.order_no IS NULL OR t.state = 1)')[0][0]
-        if not left or time.monotonic() > end:
-            return left
+    while (left := books.undone(bench.stack, 'B')) and time.monotonic() < end:
         time.sleep(0.5)
+    return left
 
 
 def tell(row, as_json):
@@ -182,12 +200,13 @@ def main():
     names = args.only.split(',') if args.only else list(SHORT if args.short else rows)
     bench.fill('A', 40)
     bench.fill('B', 40)
-    bench.peak = bench.load('B', PEAK_S)['claimed_rate']
-    bench.fifth = max(bench.peak / 5, 10)
+    carried = bench.carried()
+    bench.fifth = max(carried / 5, 10)
+    bench.limit = limit_claims(stack, max(carried / 2, 30))
     bench.fill('B', int(bench.fifth * seconds * 2 * len(names) * args.runs / SHARES * 1.5) + 10)
-    bench.fill('A', int(OVERLOAD * bench.peak * seconds * args.runs / SHARES * 1.5) + 10)
+    bench.fill('A', int((bench.limit + bench.fifth) * seconds * args.runs / SHARES * 1.5) + 10)
     if not args.json:
-        print(f'peak of B {bench.peak:.0f} claims/s, load {bench.fifth:.0f}/s, {seconds:g} s each', flush=True)
+        print(f'B carries {carried:.0f} claims/s, load {bench.fifth:.0f}/s, limit {bench.limit}/s, {seconds:g} s each', flush=True)
     ratios, failed = {}, False
     for _ in range(args.runs):
         for name in names:
