@@ -2,6 +2,7 @@
  * fails is held and not given back (workers/consume.c); so it is high: it stops a message that kills its
  * consumer every time, and no outage reaches it. */
 #include "domain/queue.h"
+#include "base/life.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +46,8 @@ static err_t declare(mq_t *mq, const conf_t *conf, queue_id q, const char *cell)
 {
 	char name[QUEUE_NAME_BYTES], check[QUEUE_NAME_BYTES];
 	int64_t max_length = conf_i(conf, CONF_MQ_MAX_LENGTH);
+	if (life_stopping())
+		return ERR_MQ_UNAVAILABLE; /* a slow broker takes seconds for each */
 	queue_name(q, cell, name);
 	if (rows[q].wait_ms == 0)
 		return mq_declare(mq, name, max_length, QUEUE_DELIVERIES);

@@ -48,7 +48,8 @@ outbox_kind queue_event(queue_id q);
 outbox_kind queue_event_named(const char *name);
 /* "A.transfer". */
 void queue_name(queue_id q, const char *cell, char out[QUEUE_NAME_BYTES]);
-/* With the cell's `parked`, where its messages may end. */
+/* With the cell's `parked`, where its messages may end. ERR_MQ_UNAVAILABLE also when the program is
+ * told to stop. */
 err_t queue_declare(mq_t *mq, const conf_t *conf, queue_id q, const char *cell) MUST_CHECK;
 /* Everything that the relay of `own` publishes to: its own queues, and those of the other cells
  * that cross. */

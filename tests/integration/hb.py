@@ -257,7 +257,11 @@ class Stack:
         return self.folder / 'sv' / f'{name}-{self.active(name[0]) if name[0] in self.cells else self.doors[0]["site"]}'
 
     def sv(self, command, service):
-        return subprocess.run(['sv', '-w', '30', command, str(self.service(service))], check=True, capture_output=True, text=True).stdout
+        done = subprocess.run(['sv', '-w', str(round(30 * SLOW)), command, str(self.service(service))], capture_output=True, text=True)
+        if done.returncode:
+            log = self.folder / 'log' / self.service(service).name / 'current'
+            raise AssertionError(f'sv {command} {service}: {done.stdout}{done.stderr}its log: {log.read_text(errors="replace")[-3000:]}')
+        return done.stdout
 
     def pid(self, service):
         text = (self.service(service) / 'supervise/pid').read_text().strip()
