@@ -419,6 +419,9 @@ static int undo(failover *f)
 			fprintf(stderr, "hbctl: %s does not receive yet\n", f->other[i]->at->site);
 	if (move_reach(f->old, MOVE_GREET_MS) == ERR_OK && f->old->view.semi_sync_master)
 		e = role_writable(f->old->db);
+	site_begin_live(site, f->m.cell->name, &f->m.record, &job); /* a fence has taken it away */
+	if (!site_end(&job, FENCE_MS))
+		e = ERR_CELL_UNAVAILABLE;
 	site_begin(site, site->run, args, &job);
 	if (!site_end(&job, FENCE_MS) || e != ERR_OK) {
 		fprintf(stderr, "hbctl: %s could not be started.\nNext: start it there\n",

@@ -5,6 +5,7 @@
 #include "base/logger.h"
 #include "base/parse.h"
 #include "base/supervisor.h"
+#include "domain/live.h"
 #include "workers/role.h"
 #include <pthread.h>
 #include <stdio.h>
@@ -167,6 +168,7 @@ int main(int argc, char **argv)
 		o.role->db_user ? o.role->db_user : "hb_worker", NULL, NULL, &rest);
 	if (rest < argc)
 		usage();
+	live_spread(conf_i(p->conf, CONF_WORKER_SPREAD_MS));
 	if (!p->active) {
 		supervisor_ready();
 		if (o.role->standby)

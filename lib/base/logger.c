@@ -14,7 +14,7 @@ enum { LOGGER_LINE_BYTES = 4096, LOGGER_STRING_BYTES = 1024 };
 static struct {
 	char program[32], cell[8];
 	int instance;
-	uint64_t epoch;
+	_Atomic uint64_t epoch;
 	logger_level least;
 } logger = {.program = "?", .least = LOGGER_INFO};
 
@@ -42,8 +42,9 @@ static void logger_head(jw_t *w, logger_level level, const char *event)
 	if (*logger.cell)
 		jw_str(w, "cell", logger.cell);
 	jw_i64(w, "instance", logger.instance);
-	if (logger.epoch)
-		jw_i64(w, "epoch", (int64_t)logger.epoch);
+	const uint64_t epoch = logger.epoch;
+	if (epoch)
+		jw_i64(w, "epoch", (int64_t)epoch);
 	jw_str(w, "event", event);
 	if (trace_request())
 		jw_strn(w, "request_id", trace_request(), strnlen(trace_request(), 128));

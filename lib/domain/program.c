@@ -95,29 +95,14 @@ static void program_need(const conf_t *c)
 		program_refuse("finance.url must be set");
 }
 
-/* `epoch = 1L; primary = "east";` */
-static void program_read_live(program_t *p, const char *path, char as[LIVE_BYTES])
+static void program_read_live(program_t *p, const char *path, live_file *as)
 {
-	const config_setting_t *root, *epoch, *primary;
 	char why[CFG_WHY_BYTES];
-	config_t tree;
-	int64_t v;
 
-	if (!live_text(path, as))
-		return;
-	if (cfg_read(path, why, &tree))
+	if (live_read(path, p->cell, why, as))
 		program_refuse(why);
-	root = config_root_setting(&tree);
-	epoch = config_setting_get_member(root, "epoch");
-	primary = config_setting_get_member(root, "primary");
-	if (config_setting_length(root) != 2 || !epoch || !cfg_int(epoch, 1, INT64_MAX, &v) ||
-		!primary || config_setting_type(primary) != CONFIG_TYPE_STRING)
-		program_refuse("the go-live file is not `epoch = 1L; primary = \"site\";`");
-	if (!topology_member_at(p->cell, config_setting_get_string(primary)))
-		program_refuse("the go-live file's primary is not a member of the cell");
-	p->epoch = (uint64_t)v;
-	p->active = !strcmp(config_setting_get_string(primary), p->site);
-	config_destroy(&tree);
+	p->epoch = as->epoch;
+	p->active = as->primary && !strcmp(as->primary->site, p->site);
 }
 
 static void program_fill_db(program_t *p, const char *user)
@@ -195,7 +180,8 @@ program_t *program_start(int argc, char **argv, const char *name, const char *db
 {
 	program_args a = {0};
 	program_t *p = calloc(1, sizeof(*p));
-	char why[CFG_WHY_BYTES], live_as[LIVE_BYTES];
+	char why[CFG_WHY_BYTES];
+	live_file live_as;
 
 	BUG_ON(!p);
 	p->instance = program_parse_args(argc, argv, name, &a, argi);
@@ -213,7 +199,7 @@ program_t *program_start(int argc, char **argv, const char *name, const char *db
 	if (!p->cell || !topology_member_at(p->cell, a.site))
 		program_refuse("the topology has no such cell, or the cell no member at this site");
 	snprintf(p->site, sizeof(p->site), "%s", a.site);
-	program_read_live(p, a.live, live_as);
+	program_read_live(p, a.live, &live_as);
 	logger_set_epoch(p->epoch);
 	program_fill_db(p, db_user);
 	program_load_keys(p);
@@ -223,9 +209,9 @@ program_t *program_start(int argc, char **argv, const char *name, const char *db
 	rings_look();
 	if (life_start(on_stop, ctx))
 		program_refuse("the signal thread does not start");
-	if (live_watch(a.live, live_as, p->cell->name))
+	if (live_watch(a.live, &live_as, p->cell, p->site))
 		program_refuse("the go-live file cannot be watched");
-	LOG(INFO, "program.start", {"site", LOG_S(p->site)}, {"epoch", LOG_U(p->epoch)},
+	LOG(INFO, "program.start", {"site", LOG_S(p->site)},
 		{"as", LOG_S(p->active ? "active" : "standby")}, {"pid", LOG_I(getpid())});
 	return p;
 }

@@ -70,7 +70,9 @@ until_true 5 "the member waits for its control record" is hongbao-member@A.servi
 
 pid=$(there systemctl show -P MainPID hongbao-core@A-1.service)
 there /usr/lib/hongbao/site live A 3 west
-until_true 20 "hb-core has run itself anew" there sh -c 'journalctl -u hongbao-core@A-1 -o cat | grep -q "\"program.start\".*\"epoch\":3,"'
+until_true 20 "a standby that remains one knows the epoch" there sh -c 'journalctl -u hongbao-core@A-1 -o cat | grep -q "\"epoch\":3,\"event\":\"live.still_standby\""'
+there sh -c 'rm /var/lib/hongbao/live/*/A.cfg'
+until_true 20 "without its file hb-core has run itself anew" there sh -c '[ $(journalctl -u hongbao-core@A-1 -o cat | grep -c "\"program.start\"") -ge 2 ]'
 until_true 20 "and said so" is hongbao-core@A-1.service ActiveState active
 until_true 1 "in the same process, which nobody started again" is hongbao-core@A-1.service MainPID "$pid"
 

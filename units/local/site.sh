@@ -35,9 +35,11 @@ alive() {
 	[ -n "$pid" ]
 }
 
+# Without a go-live file its programs come back as standbys, not at the old epoch: `live` tells them what is true.
 fence() {
 	local name until=$((SECONDS + WAIT_S)) names pid
 	services
+	rm -f "$S/live/$SITE/$CELL.cfg"
 	# The pid is asked before, so that a supervisor that hangs does not keep its server alive.
 	for name in "${names[@]}"; do
 		alive "$name" || true

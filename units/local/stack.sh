@@ -157,6 +157,15 @@ make_data() {
 	rm -rf "$template"
 }
 
+# fenced_wait SERVICE: a worker that a fence has killed (its cell has no go-live file) comes back within two seconds, each at another moment:
+# all of a site at once would take the machine from those whose requests it has, and nobody waits for a standby. A SIGHUP meanwhile is harmless.
+fenced_wait() {
+	local cell=${1%%-*} site=${1##*-}
+	if [[ $1 == *-worker-* ]]; then
+		echo "[ -e \"\$S/live/$site/$cell.cfg\" ] || { trap : HUP; sleep 1.\$((\$\$ % 10)); }"
+	fi
+}
+
 # A service's `down` file keeps runsvdir from starting it before its stage; stage_start takes it away.
 make_services() {
 	local name command dir
@@ -171,6 +180,7 @@ make_services() {
 			exec 2>&1 </dev/null
 			. '$STACK/etc/env'
 			cd "\$S/run/$name" || exit 1
+			$(fenced_wait "$name")
 			exec $(netns_enter "$name")$command
 		RUN
 		printf '#!/bin/sh\nexec svlogd "%s"\n' "$STACK/log/$name" >"$dir/log/run"

@@ -29,10 +29,12 @@ as_hongbao() { if [ "$(id -un)" = hongbao ]; then "$@"; else runuser -u hongbao 
 member_pid() { systemctl show -P MainPID "$MEMBER"; }
 setting() { sed -nE "s/^$1 *= *(.*)/\1/p" "$ETC/mariadb/$CELL.cnf"; }
 
-# The member first: as soon as it is dead, nobody is told of anything any more.
+# The member first: as soon as it is dead, nobody is told of anything any more. Without a go-live file its programs come back as standbys, not at
+# the old epoch: `live` tells them what is true.
 fence() {
 	local until=$((SECONDS + WAIT_S))
 	: >"$STATE/fenced/$CELL"
+	rm -f "$LIVE/$CELL.cfg"
 	systemctl kill --kill-whom=all --signal=KILL "$MEMBER" 2>/dev/null || true
 	systemctl kill --kill-whom=all --signal=KILL "${PROGRAMS[@]}" 2>/dev/null || true
 	while [ "$(member_pid)" != 0 ]; do
