@@ -19,7 +19,7 @@ export RABBITMQ_CONFIG_FILE=$S/etc/rabbitmq.conf
 export RABBITMQ_LOG_BASE=$S/run/rabbitmq$2
 export RABBITMQ_LOGS=-
 # What a full queue has refused waits in the queue before it, and is offered again after this (3 minutes by default).
-export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false +S 2:2 +A 4 -rabbit dead_letter_worker_publisher_confirm_timeout 15000'
+export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false +S 1:1 +SDcpu 1:1 +sbwt none +sbwtdcpu none +sbwtdio none +A 4 -rabbit dead_letter_worker_publisher_confirm_timeout 15000'
 # Makes the wrapper exec Erlang, so that runit supervises the server itself.
 export RUNNING_UNDER_SYSTEMD=true
 exec "$PROGRAMS/rabbitmq-server"
