@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """The campaign of ./dev chaos cells: a cell fails under load, its traffic moves, it comes home; nothing acknowledged is lost.
 
-usage: cells.py --stack FOLDER [--runs N] [--seed S] [--fault NAME] [--short] [--json]     (the stack: HB_NETNS=1; --short: no peak, no load of hb-load)
+usage: cells.py --stack FOLDER [--runs N] [--seed S] [--fault NAME] [--short] [--calm] [--json]     (the stack: HB_NETNS=1; --short: no peak, no load of hb-load;
+--calm: a quarter of the steady load, so that the machine has little to do before the fault)
 Run i has the seed S + i: which cell, which fault and when come from it alone; which of them a thread meets does not. A run that finds something
 ends the campaign, and leaves everything as it is. Exit 1 then, 3 when the stack itself does not come back."""
 import argparse
@@ -51,8 +52,8 @@ def whole(stack):
 
 
 class Run:
-    def __init__(self, stack, seed, fault, rates):
-        self.stack, self.seed, self.rng, self.rates = stack, seed, random.Random(seed), rates
+    def __init__(self, stack, seed, fault, rates, calm):
+        self.stack, self.seed, self.rng, self.rates, self.calm = stack, seed, random.Random(seed), rates, calm
         self.name = fault or self.rng.choice(sorted(faults.FAULTS))
         self.fault = faults.FAULTS[self.name]
         self.cell = self.rng.choice(sorted(stack.cells))
@@ -157,7 +158,7 @@ class Run:
     def go(self):
         began = time.monotonic()
         mark = books.mark(self.stack)
-        self.load = load.Load(self.stack, self.seed)
+        self.load = load.Load(self.stack, self.seed, self.calm)
         bystander = other.Other(self.stack, self.other, round(self.rates[self.other] * 10)) if self.rates else None
         self.load.start()
         try:
@@ -260,6 +261,7 @@ def main():
     parser.add_argument('--seed', type=int, default=int(time.time()))
     parser.add_argument('--fault', choices=sorted(faults.FAULTS))
     parser.add_argument('--short', action='store_true')
+    parser.add_argument('--calm', action='store_true')
     parser.add_argument('--json', action='store_true')
     args = parser.parse_args()
     stack = hb.Stack(args.stack)
@@ -268,7 +270,7 @@ def main():
         print(f'a fifth of the peak: {", ".join(f"{c} {r:.0f}/s" for c, r in rates.items())}', flush=True)
     outs = []
     for seed in range(args.seed, args.seed + args.runs):
-        run = Run(stack, seed, args.fault, rates)
+        run = Run(stack, seed, args.fault, rates, args.calm)
         try:
             outs.append(run.go())
         except Exception as e:  # noqa: BLE001 whatever it is, the campaign cannot go on
@@ -278,7 +280,7 @@ def main():
         if not outs[-1]['ok']:
             (stack.folder / 'log/failed-run').write_text('\n'.join(run.log))
             print(f'its commands: {stack.folder}/log/failed-run', file=sys.stderr)
-            print(f'again: ./dev chaos cells --runs 1 --seed {seed}{f" --fault {args.fault}" if args.fault else ""}{" --short" * args.short}', file=sys.stderr)
+            print(f'again: ./dev chaos cells --runs 1 --seed {seed}{f" --fault {args.fault}" if args.fault else ""}{" --short" * args.short}{" --calm" * args.calm}', file=sys.stderr)
             break
     got = summary(outs)
     print(json.dumps(got)) if args.json else tell_summary(got, args)

@@ -12,7 +12,7 @@ import hb
 
 CLIENTS = 4  # threads for each cell
 PROBE_S = 0.05
-PAUSE_S = (0.01, 0.04)
+PAUSE_S, CALM_PAUSE_S = (0.01, 0.04), (0.1, 0.2)
 AGAIN_S = (0.03, 0.08)
 GIVES_UP = 0.2  # of the operations: at their first refusal, so that refusals are held to what they say
 # Neither done nor refused. INTERNAL is our fault and says nothing; a send that finance did not answer has its key.
@@ -73,8 +73,8 @@ def attempt(op, t0, status, headers, body, where=None):
 
 
 class Load:
-    def __init__(self, stack, seed):
-        self.stack, self.lock, self.ops = stack, threading.Lock(), []
+    def __init__(self, stack, seed, calm=False):
+        self.stack, self.lock, self.ops, self.pause_s = stack, threading.Lock(), [], CALM_PAUSE_S if calm else PAUSE_S
         self.over, self.wrong, self.threads = False, [], []
         self.packets = {cell: [] for cell in stack.cells}  # open ones, the youngest last
         self.rich = {cell: [] for cell in stack.cells}  # uids whose wallet may have something
@@ -103,7 +103,7 @@ class Load:
                     self.insist(op, rng)
             except Exception as e:  # noqa: BLE001 told with what is wrong
                 self.wrong.append(f'client of {cell}: {e!r}')
-            time.sleep(rng.uniform(*PAUSE_S))
+            time.sleep(rng.uniform(*self.pause_s))
 
     def next(self, cell, rng):
         packets, draw = self.packets[cell][-12:], rng.random()

@@ -4,7 +4,7 @@ door fails; its p99 during each fault against its p99 in the same seconds before
 
 usage: isolation.py --stack FOLDER --build FOLDER [--runs N] [--seconds S] [--only NAME,…] [--short] [--json]
 The stack has HB_NODES=3. The peak here is what B carries: claims of a burst over the time until all of their transfers are done. The limit of
-claims is half of that for each cell, for both share this machine. B's load are claims of its packets by users of both cells, from hb-load with
+claims of each cell is a quarter of that, as in ./dev bench overload: both share this machine. B's load are claims of its packets by users of both cells, from hb-load with
 a schedule: a late answer counts from when it was due. Exit 1 when a claim got no proper answer, when what B's claims bring about does not get
 done, or (not with --short, whose few seconds say nothing of a p99) when the median of the ratios of a fault is above 1.5."""
 import argparse
@@ -202,7 +202,7 @@ def main():
     bench.fill('B', 40)
     carried = bench.carried()
     bench.fifth = max(carried / 5, 10)
-    bench.limit = limit_claims(stack, max(carried / 2, 30))
+    bench.limit = limit_claims(stack, max(carried / 4, 30))
     bench.fill('B', int(bench.fifth * seconds * 2 * len(names) * args.runs / SHARES * 1.5) + 10)
     bench.fill('A', int((bench.limit + bench.fifth) * seconds * args.runs / SHARES * 1.5) + 10)
     if not args.json:

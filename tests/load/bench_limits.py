@@ -48,11 +48,12 @@ class Limits:
             lines = [line for line in f if not line.startswith(("capacity:", "limits:"))]
         with open(path, "w", encoding="utf-8") as f:
             f.write("".join(lines) + text)
-        old = set(self.stack.processes()["nginx"])
+        old = set(self.stack.processes()["nginx"][1:])
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         subprocess.run([os.path.join(root, "dev"), "hbctl", "nginx", "reload"], check=True, stdout=subprocess.DEVNULL,
                        env={**os.environ, "HB_NAME": os.path.basename(self.args.stack), "HB_BASE": str(self.stack.base)})
-        while not set(self.stack.processes()["nginx"]) - old:
+        # All of the old workers are gone: one would close the connections that it has taken.
+        while not (now := set(self.stack.processes()["nginx"][1:])) or now & old:
             time.sleep(0.05)
 
     def packets(self, name, claims):
