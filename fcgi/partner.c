@@ -133,7 +133,7 @@ static err_t serve(app_call_t *c)
 		return ERR_FORBIDDEN;
 	}
 	const issue_order order = order_of(&who, &body);
-	issue_order granted;
+	issue_order granted = {0};
 	e = issue(c, &order, &granted);
 	if (e == ERR_OK)
 		answer_write(c, &granted);

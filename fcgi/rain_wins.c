@@ -325,9 +325,8 @@ static bool give(rain_wins_t *w, rain_ticket *t, int64_t now_ms)
 	if (!t->ready) {
 		token_seal(w->p->seal_keys, &t->win, t->token);
 		t->ready = true;
-		if (t->state == WIN_GIVEN) /* and listed, then */
-			t->repeated = true;
-		else if (token_list_put(w->list, t->win.uid, t->token, now_ms) == ERR_OK)
+		if (t->state == WIN_GIVEN /* and listed, then */ ||
+			token_list_put(w->list, t->win.uid, t->token, now_ms) == ERR_OK)
 			t->repeated = true;
 	}
 	bool may = t->repeated || token_list_hold_ms(w->list, clk_wall_ms()) == 0;

@@ -287,7 +287,7 @@ static int list(void)
 	static const char *const args[] = {"flags", "show", NULL};
 	const topology_t *t = verb_topology();
 	site_job job[TOPOLOGY_SITES_MAX];
-	json_t *says[TOPOLOGY_SITES_MAX], *all = json_array();
+	json_t *says[TOPOLOGY_SITES_MAX] = {0}, *all = json_array();
 	int out = VERB_DONE;
 
 	for (unsigned i = 0; i < t->site_count; i++)

@@ -136,7 +136,7 @@ static const char *past_line(const char *end)
 
 char *flags_text_with(const char *text, const char *name, const char *group)
 {
-	const char *end = NULL, *begin = find(text, name, &end);
+	const char *end = text, *begin = find(text, name, &end);
 	char *out;
 	size_t room = strlen(text) + strlen(group) + 2;
 

@@ -20,7 +20,7 @@ static err_t beat(worker_t *w, uint64_t *beaten)
 
 void heartbeat_run(worker_t *w)
 {
-	int64_t every_ms = conf_i(w->p->conf, CONF_HEARTBEAT_MS), pause_ms = every_ms;
+	int64_t every_ms = conf_i(w->p->conf, CONF_HEARTBEAT_MS), pause_ms;
 	outage_t outage = {.what = "heartbeat", .first_ms = every_ms, .most_ms = 1000};
 	do {
 		uint64_t beaten = 0;

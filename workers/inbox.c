@@ -37,7 +37,7 @@ err_t inbox_handle(worker_t *w, const outbox_events *events)
 		if (!program_owns_slot(w->p, numbers_slot(events->event[i].uid)))
 			return ERR_WRONG_CELL;
 	outbox_events sorted = {.count = events->count};
-	sorted.event = malloc(sorted.count * sizeof *sorted.event);
+	sorted.event = malloc((sorted.count + 1) * sizeof *sorted.event);
 	BUG_ON(!sorted.event);
 	memcpy(sorted.event, events->event, sorted.count * sizeof *sorted.event);
 	qsort(sorted.event, sorted.count, sizeof *sorted.event, by_user);

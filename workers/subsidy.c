@@ -99,7 +99,7 @@ err_t subsidy_handle(worker_t *w, const outbox_events *events)
 			return ERR_INVALID_FIELD;
 	}
 	recording r = {.w = w, .count = events->count, .now_ms = clk_wall_ms()};
-	r.win = calloc(r.count, sizeof *r.win);
+	r.win = calloc(r.count + 1, sizeof *r.win);
 	BUG_ON(!r.win);
 	for (size_t i = 0; i < r.count; i++)
 		r.win[i] = win_of(&events->event[i]);

@@ -436,6 +436,7 @@ static void write_outbox(claim_batch_t *w)
 
 	for (unsigned i = 0; i < w->seats && !first; i++)
 		first = w->seat[i].fresh ? &w->seat[i] : NULL;
+	BUG_ON(!first);
 	text_add(w,
 		";INSERT INTO outbox (kind,business_no,lease_until,created_at,payload) VALUES (");
 	text_number(w, OUTBOX_CLAIMS);

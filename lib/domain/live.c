@@ -48,7 +48,7 @@ err_t live_read(
 {
 	const config_setting_t *root, *epoch, *primary;
 	config_t tree;
-	int64_t v;
+	int64_t v = 0;
 
 	*out = (live_file){0};
 	if (!live_text(path, out->text))

@@ -442,7 +442,7 @@ err_t orders_check_nth(const orders_desk *d, finance_kind kind, uint64_t order_n
 {
 	const kind_row *k = kind_find(kind);
 	orders_row row;
-	finance_answer a;
+	finance_answer a = {0};
 	err_t err = k ? load(d, kind, order_no, &row) : ERR_NOT_FOUND;
 	if (err != ERR_OK)
 		return err;

@@ -158,7 +158,7 @@ void outbox_events_join(const outbox_events *part, size_t parts, outbox_events *
 	size_t count = 0;
 	for (size_t i = 0; i < parts; i++)
 		count += part[i].count;
-	*out = (outbox_events){.event = calloc(count, sizeof *out->event)};
+	*out = (outbox_events){.event = calloc(count + 1, sizeof *out->event)};
 	BUG_ON(!out->event);
 	for (size_t i = 0; i < parts; i++) {
 		memcpy(out->event + out->count, part[i].event, part[i].count * sizeof *out->event);

@@ -19,7 +19,7 @@ static err_t account_sum(db_t *db, ledger_account account, unsigned owner, int64
 
 err_t recon_live_flow(db_t *from, db_t *to, recon_flow *flow)
 {
-	int64_t received;
+	int64_t received = 0;
 	err_t err = account_sum(to, LEDGER_DUE_FROM, flow->from->number, &received);
 	if (err == ERR_OK)
 		err = account_sum(from, LEDGER_DUE_TO, flow->to->number, &flow->out_fen);

@@ -38,7 +38,7 @@ enum {
 const char *states_shown(states_kind k, unsigned state); /* "open"; "?" for an unknown number */
 /* The place of a state among all rows of states.def: the label of METRICS_STATE_CHANGES. */
 unsigned states_place(states_kind k, unsigned state);
-bool states_final(states_kind k, unsigned state);        /* or at rest */
+bool states_final(states_kind k, unsigned state); /* or at rest */
 bool states_legal(states_kind k, unsigned from, unsigned to, states_cause cause);
 
 /* Inside the caller's transaction: UPDATE … SET state = to, changed_at/expires_at as the kind's

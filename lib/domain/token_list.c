@@ -322,7 +322,7 @@ err_t token_list_read(cache_t *cache, const keys_ring_t *keys, unsigned writers,
 {
 	reading r = {.keys = keys, .uid = uid, .out = out};
 	int64_t today = (now_ms + TOKEN_LIST_SKEW_MS) / DAY_MS, first = today, since;
-	proof done;
+	proof done = {0};
 
 	err_t e = proof_get(cache, DONE_KEY, &done);
 	r.whole = e == ERR_OK;

@@ -368,9 +368,8 @@ static err_t topology_read_nginx(topology_reader *rd, const config_setting_t *s)
 }
 
 /* A list ( … ) of 1..most groups, each read by `item`. */
-static err_t topology_read_list(topology_reader *rd, const config_setting_t *root,
-	const char *name, int most,
-	err_t (*item)(topology_reader *rd, const config_setting_t *s))
+static err_t topology_read_list(topology_reader *rd, const config_setting_t *root, const char *name,
+	int most, err_t (*item)(topology_reader *rd, const config_setting_t *s))
 {
 	const config_setting_t *s = config_setting_get_member(root, name);
 	int n = config_setting_length(s);

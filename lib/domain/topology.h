@@ -63,7 +63,7 @@ typedef struct {
 	topology_cell cell[TOPOLOGY_CELLS_MAX];
 	unsigned cell_count;
 	int8_t slot_cell[TOPOLOGY_SLOTS]; /* index into cell */
-	topology_mq mq[TOPOLOGY_MQ_MAX]; /* RabbitMQ's nodes: one cluster */
+	topology_mq mq[TOPOLOGY_MQ_MAX];  /* RabbitMQ's nodes: one cluster */
 	unsigned mq_count;
 	char etcd[256]; /* endpoints, comma-separated */
 	topology_nginx nginx[TOPOLOGY_NGINX_MAX];

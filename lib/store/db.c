@@ -296,7 +296,7 @@ err_t db_select(db_t *db, sql_id id, const db_val *v, size_t n, db_rows_t **out)
 {
 	/* INSERT … RETURNING comes here as well; its lost answer is not harmless. */
 	bool writes = strncasecmp(sql_table[id].text, "SELECT", 6) != 0;
-	MYSQL_STMT *st;
+	MYSQL_STMT *st = NULL;
 	db_rows_t *r;
 	err_t e = execute(db, id, v, n, writes, &st);
 
@@ -313,7 +313,7 @@ err_t db_select(db_t *db, sql_id id, const db_val *v, size_t n, db_rows_t **out)
 
 err_t db_select_number(db_t *db, sql_id id, const db_val *v, size_t n, uint64_t *out)
 {
-	db_rows_t *r;
+	db_rows_t *r = NULL;
 	err_t e = db_select(db, id, v, n, &r);
 
 	if (e != ERR_OK)

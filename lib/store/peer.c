@@ -160,6 +160,7 @@ static atomic_uint under_way[PEER_CELLS_MAX];
 err_t peer_post(peer_t *p, const char *path, unsigned slot, const char *body, size_t n,
 	const char *traceparent, peer_answer *out)
 {
+	/* NOLINTNEXTLINE(*-signed-char-misuse,cert-str34-c): -1: none */
 	const int cell = p->t.cell_of_slot[slot];
 	BUG_ON(cell < 0 || cell >= PEER_CELLS_MAX);
 	const unsigned before = atomic_fetch_add(&under_way[cell], 1);

@@ -16,7 +16,8 @@ typedef struct {
 	int64_t connect_ms, total_ms;
 	const keys_ring_t *keys;
 	const int8_t *cell_of_slot; /* of 1000 slots, 0 to PEER_CELLS_MAX - 1 */
-	unsigned most; /* calls of one cell that a process has under way: a cell that hangs holds no more */
+	unsigned
+		most; /* calls of one cell that a process has under way: a cell that hangs holds no more */
 } peer_target;
 
 typedef struct peer peer_t;
@@ -34,7 +35,7 @@ typedef struct {
 /* Posts a JSON body; `slot`: of the path's number. ERR_CELL_UNAVAILABLE: it was not sent, because
  * nobody could be reached or that cell has its most calls under way; ERR_OUTCOME_UNKNOWN: no answer, or none
  * that is understood; a problem's own code otherwise. `traceparent` may be NULL. */
-err_t peer_post(peer_t *p, const char *path, unsigned slot, const char *body, size_t n, const char *traceparent,
-	peer_answer *out) MUST_CHECK;
+err_t peer_post(peer_t *p, const char *path, unsigned slot, const char *body, size_t n,
+	const char *traceparent, peer_answer *out) MUST_CHECK;
 
 #endif

@@ -272,9 +272,9 @@ static void the_front_doors_other_addresses_are_ours_too(void **state)
 	set(f->p.conf, "http.other_fronts", "http://two,http://three:81");
 	make_gate(f, ROUTES_CORE);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_int_equal(PASS(.path = "/v1/packets/" OURS "/claim", .method = "POST",
-					 .session_cookie = f->token, .csrf = "1",
-					 .origin = cases[i].origin),
+		assert_int_equal(
+			PASS(.path = "/v1/packets/" OURS "/claim", .method = "POST",
+				.session_cookie = f->token, .csrf = "1", .origin = cases[i].origin),
 			cases[i].error);
 }
 

@@ -89,7 +89,8 @@ static void a_cell_that_hangs_holds_so_many_calls_and_no_more(void **state)
 	assert_int_equal(refused, MOST);
 	/* All at once, and none after the other. */
 	assert_in_range(clk_mono_ms() - start, TOTAL_MS - 50, 2 * TOTAL_MS - 50);
-	assert_int_equal(call(&target, SLOT_A), ERR_OUTCOME_UNKNOWN); /* the places are free again */
+	assert_int_equal(
+		call(&target, SLOT_A), ERR_OUTCOME_UNKNOWN); /* the places are free again */
 }
 
 int main(void)

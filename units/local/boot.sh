@@ -72,6 +72,7 @@ pid=$(there systemctl show -P MainPID hongbao-core@A-1.service)
 there /usr/lib/hongbao/site live A 3 west
 until_true 20 "a standby that remains one knows the epoch" there sh -c 'journalctl -u hongbao-core@A-1 -o cat | grep -q "\"epoch\":3,\"event\":\"live.still_standby\""'
 there sh -c 'rm /var/lib/hongbao/live/*/A.cfg'
+# shellcheck disable=SC2016 # of that shell
 until_true 20 "without its file hb-core has run itself anew" there sh -c '[ $(journalctl -u hongbao-core@A-1 -o cat | grep -c "\"program.start\"") -ge 2 ]'
 until_true 20 "and said so" is hongbao-core@A-1.service ActiveState active
 until_true 1 "in the same process, which nobody started again" is hongbao-core@A-1.service MainPID "$pid"
