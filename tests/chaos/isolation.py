@@ -26,6 +26,7 @@ RATIO = 1.5
 SHARES = 2000
 PEAK_S = 4
 OVERLOAD = 3
+AT_LIMIT = 'A-at-three-times-its-limit'  # and at its limit before: what A's claims take of the processors that both share is no fault
 CLAIMS_PER_PACKET = 15  # of lib/domain/capacity.def
 LIMITS = 'limits: { user_percent = 100000; address_percent = 100; headroom_percent = 100; least_per_s = 1; burst_ms = 100; };'
 QUIET_S = 120
@@ -116,10 +117,11 @@ def with_load_on_a(fault):
     return begin_both, end_both
 
 
-def overload():
+def load_on_a(times):
+    """Of what its limit lets in."""
     def begin(bench):
         def run():
-            bench.beside = bench.load('A', bench.seconds, rate=OVERLOAD * bench.limit, connections=512)
+            bench.beside = bench.load('A', bench.seconds, rate=times * bench.limit, connections=512)
         bench.hand = threading.Thread(target=run)
         bench.hand.start()
     return begin, lambda bench: bench.hand.join()
@@ -127,7 +129,7 @@ def overload():
 
 def faults(stack):
     primary = f'A-db-{stack.active("A")}'
-    rows = {'primary-of-A-stopped': with_load_on_a(stopped(primary)), 'A-at-three-times-its-limit': overload()}
+    rows = {'primary-of-A-stopped': with_load_on_a(stopped(primary)), AT_LIMIT: load_on_a(OVERLOAD)}
     for kind in ('rabbitmq', 'etcd'):
         for site in ('east', 'west', 'north'):
             rows[f'{kind}-{site}-killed'] = killed(f'{kind}-{site}')
@@ -143,7 +145,10 @@ def one(bench, name, fault):
     begin, end = fault
     # Clients of a dead front door go to the other one: B is measured there.
     door = 1 if name.startswith('nginx') else 0
+    at_limit = load_on_a(1) if name == AT_LIMIT else (lambda bench: None,) * 2
+    at_limit[0](bench)
     before = bench.load('B', bench.seconds, rate=bench.fifth, door=door)
+    at_limit[1](bench)
     begin(bench)
     try:
         during = bench.load('B', bench.seconds, rate=bench.fifth, door=door)
@@ -204,7 +209,7 @@ def main():
     bench.fifth = max(carried / 5, 10)
     bench.limit = limit_claims(stack, max(carried / 4, 30))
     bench.fill('B', int(bench.fifth * seconds * 2 * len(names) * args.runs / SHARES * 1.5) + 10)
-    bench.fill('A', int((bench.limit + bench.fifth) * seconds * args.runs / SHARES * 1.5) + 10)
+    bench.fill('A', int((2 * bench.limit + bench.fifth) * seconds * args.runs / SHARES * 1.5) + 10)
     if not args.json:
         print(f'B carries {carried:.0f} claims/s, load {bench.fifth:.0f}/s, limit {bench.limit}/s, {seconds:g} s each', flush=True)
     ratios, failed = {}, False
