@@ -23,8 +23,12 @@ def elsewhere(stack, cell, packet, uid):
     assert answer.status == 200, answer
 
 
+def begun_as_active(stack, site):
+    return (stack.folder / f'log/A-core-1-{site}/current').read_text().count('"as":"active"')
+
+
 def test_a_killed_primary_under_load(stack):
-    other = stack.open_packet(1501, 1000, 10)
+    other, active = stack.open_packet(1501, 1000, 10), begun_as_active(stack, 'east')
     with cells.Load(stack, [1001, 1002]) as load:
         stack.wait(lambda: len(load.told) > 10, 'claims go on')
         stack.kill('A-db-east')
@@ -42,6 +46,7 @@ def test_a_killed_primary_under_load(stack):
     back = cells.readmit(stack, 'A', 'east')
     assert back.returncode == 0, back.stdout
     assert 'east' in cells.record(stack, 'A')['in_sync']
+    assert begun_as_active(stack, 'east') == active, 'what its supervisor started again was a standby'
     load.check()
 
 

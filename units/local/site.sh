@@ -98,10 +98,10 @@ restore() {
 	position=$(cut -f3 "$new"/*_binlog_info)
 	rm -rf "$S/data/$name"
 	mv "$new" "$S/data/$name"
-	# A replica's copy has its position in that table; a primary's has not, and its own binlog stays behind.
+	# A replica's copy has its position in that table, row by row with its data; a primary's ends where its binlog did. What the backup says of a
+	# replica lags: mariadb-backup asks for gtid_current_pos, which is set only after the last commits of a group.
 	{
-		echo 'DELETE FROM mysql.gtid_slave_pos;'
-		tr ',' '\n' <<<"$position" | sed -nE 's/^([0-9]+)-([0-9]+)-([0-9]+)$/INSERT INTO mysql.gtid_slave_pos VALUES (\1, 1, \2, \3);/p'
+		tr ',' '\n' <<<"$position" | sed -nE "s/^([0-9]+)-([0-9]+)-([0-9]+)$/INSERT INTO mysql.gtid_slave_pos SELECT \1, COALESCE(MAX(sub_id), 0) + 1, \2, \3 FROM mysql.gtid_slave_pos WHERE domain_id = \1 HAVING COALESCE(MAX(seq_no), 0) < \3;/p"
 	} | PATH=$PATH:/usr/sbin mariadbd --defaults-file="$S/etc/$name.cnf" --skip-log-bin --skip-slave-start --skip-networking \
 		--bootstrap 2>>"$S/log/$name.restore"
 	rm -f "$S/live/$SITE/$CELL.recovering"

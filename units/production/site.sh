@@ -81,10 +81,10 @@ restore() {
 	position=$(cut -f3 "$new"/*_binlog_info)
 	rm -rf "$STATE/data/$CELL"
 	mv "$new" "$STATE/data/$CELL"
-	# A replica's copy has its position in that table; a primary's has not, and its own binlog stays behind.
+	# A replica's copy has its position in that table, row by row with its data; a primary's ends where its binlog did. What the backup says of a
+	# replica lags: mariadb-backup asks for gtid_current_pos, which is set only after the last commits of a group.
 	{
-		echo 'DELETE FROM mysql.gtid_slave_pos;'
-		tr ',' '\n' <<<"$position" | sed -nE 's/^([0-9]+)-([0-9]+)-([0-9]+)$/INSERT INTO mysql.gtid_slave_pos VALUES (\1, 1, \2, \3);/p'
+		tr ',' '\n' <<<"$position" | sed -nE "s/^([0-9]+)-([0-9]+)-([0-9]+)$/INSERT INTO mysql.gtid_slave_pos SELECT \1, COALESCE(MAX(sub_id), 0) + 1, \2, \3 FROM mysql.gtid_slave_pos WHERE domain_id = \1 HAVING COALESCE(MAX(seq_no), 0) < \3;/p"
 	} | as_hongbao /usr/sbin/mariadbd --defaults-file="$ETC/mariadb/$CELL.cnf" --skip-log-bin --skip-slave-start --skip-networking \
 		--bootstrap 2>>"$STATE/log/$CELL.restore"
 	rm -f "$LIVE/$CELL.recovering"
