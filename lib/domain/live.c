@@ -25,8 +25,8 @@ enum { LIVE_LOOK_MS = 400, LIVE_ARGS = 64, LIVE_ARGS_BYTES = 1 << 14 };
 
 static struct {
 	char path[256];
-	live_file as; /* what it said */
-	const topology_cell *cell;
+	live_file as;                /* what it said */
+	topology_cell cell;          /* a copy: the thread may outlive the program's */
 	const topology_member *here; /* the member at our site */
 	atomic_bool changed;
 	atomic_llong spread_ms;
@@ -80,7 +80,7 @@ static bool still_standby(void)
 	char why[CFG_WHY_BYTES];
 	live_file now;
 
-	if (live.as.primary == live.here || live_read(live.path, live.cell, why, &now) != ERR_OK ||
+	if (live.as.primary == live.here || live_read(live.path, &live.cell, why, &now) != ERR_OK ||
 		!now.primary || now.primary == live.here)
 		return false;
 	live.as = now;
@@ -121,9 +121,11 @@ err_t live_watch(const char *path, const live_file *as, const topology_cell *cel
 	pthread_t thread;
 
 	snprintf(live.path, sizeof(live.path), "%s", path);
+	live.cell = *cell;
+	live.here = topology_member_at(&live.cell, site);
 	live.as = *as;
-	live.cell = cell;
-	live.here = topology_member_at(cell, site);
+	if (as->primary)
+		live.as.primary = topology_member_at(&live.cell, as->primary->site);
 	snprintf(folder, sizeof(folder), "%s", path);
 	flags_begin(dirname(folder), cell->name);
 	if (pthread_create(&thread, NULL, live_run, NULL))

@@ -26,8 +26,8 @@ err_t live_read(const char *path, const topology_cell *cell, char why[CFG_WHY_BY
 	live_file *out) MUST_CHECK;
 /* Starts a thread that calls life_stop once the file says something that makes this program, at
  * `site`, another than `as` does; a standby that remains one goes on with the new epoch. The thread
- * looks after the flags (flags.h) beside it, too. After life_start and metrics_open; `as` is
- * copied, `cell` is not. */
+ * looks after the flags (flags.h) beside it, too. After life_start and metrics_open; `as` and
+ * `cell` are copied. */
 err_t live_watch(const char *path, const live_file *as, const topology_cell *cell,
 	const char *site) MUST_CHECK;
 /* Within how many ms live_again begins, at a random moment; 0, the default: at once. For programs that
