@@ -1,7 +1,7 @@
 #!/bin/bash
 # site: what hbctl has done at a site, here for one of a local stack (topology: fence, run). In production the same verbs
 # are a script on the site's hosts, called through ssh.
-#   site.sh STACK SITE fence CELL               kills the cell's member and programs with SIGKILL, and keeps the member down;
+#   site.sh STACK SITE fence CELL               takes the go-live file away, kills the cell's member and programs, keeps the member down;
 #                                               0 only when none of them is alive
 #   site.sh STACK SITE start CELL               lets them be started (the member asks the control record for its role)
 #   site.sh STACK SITE live CELL EPOCH PRIMARY  writes the go-live file, which the cell's programs here watch

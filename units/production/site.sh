@@ -1,7 +1,7 @@
 #!/bin/bash
 # site: what hbctl has done at a site of a production installation, through ssh (topology: fence, run). units/local/site.sh says the same for
 # the local stack, with its words on why; here systemd does it.
-#   site fence CELL               kills the cell's member and programs with SIGKILL, and keeps the member down, over a restart of the host too
+#   site fence CELL               takes the go-live file away, kills the cell's member and programs with SIGKILL, and keeps the member down, over a restart of the host too
 #   site start CELL               lets them be started
 #   site live CELL EPOCH PRIMARY  writes the go-live file and tells the programs
 #   site flags put|show …         hbctl flags here
