@@ -22,7 +22,6 @@ REPLICA_DURABLE = {"sync_binlog": "1", "innodb_flush_log_at_trx_commit": "1"}
 DB_PORT = {"east": 20, "west": 30}
 ROWLOCK = 4  # offset of its door
 CATCH_UP_S = 120
-HELPERS = ("runsv", "svlogd", "runsvdir", "nginx", "erl_child_setup", "inet_gethost", "sh", "df")  # RabbitMQ's come and go
 
 
 def fail(why):
@@ -76,34 +75,32 @@ class Stack:
         return json.loads(self.run(*argv))
 
     def processes(self):
-        """Process ids by the name of their service. nginx's workers lose their environment."""
+        """Process ids by the name of their service: of nginx at east the master and its workers, of any other the one that runit
+        supervises. What a server starts for a moment, as RabbitMQ does, is nobody's."""
         master = self.read("run/nginx-east.pid")
         with open(f"/proc/{master}/task/{master}/children", encoding="utf-8") as f:
             found = {"nginx": [int(master), *map(int, f.read().split())]}
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
-                continue
-            try:
-                with open(f"/proc/{entry}/environ", "rb") as f:
-                    if f"HB_SUPERVISED={self.folder}".encode() not in f.read().split(b"\0"):
-                        continue
-                where = os.readlink(f"/proc/{entry}/cwd")
-                with open(f"/proc/{entry}/comm", encoding="utf-8") as f:
-                    comm = f.read().strip()
-            except OSError:
-                continue
-            if comm not in HELPERS:
-                found.setdefault(os.path.basename(where), []).append(int(entry))
+        for name in os.listdir(self.path("sv")):
+            pid = "" if name.startswith("nginx") else self.read(f"sv/{name}/supervise/pid")
+            if pid:
+                found[name] = [int(pid)]
         return found
 
     @staticmethod
-    def cpu(processes):
+    def fields(name, pid, file):
+        """Of a process that must be there: one that is not has died, or its service was stopped."""
+        try:
+            with open(f"/proc/{pid}/{file}", encoding="utf-8") as f:
+                return f.read().rsplit(")", 1)[-1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            fail(f"{name}, process {pid}, ended while it was measured")
+
+    def cpu(self, processes):
         """Seconds of processor time by service."""
         spent = {}
         for name, pids in processes.items():
             for pid in pids:
-                with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-                    field = f.read().rsplit(")", 1)[1].split()
+                field = self.fields(name, pid, "stat")
                 spent[name] = spent.get(name, 0) + (int(field[11]) + int(field[12])) / HZ
         return spent
 
@@ -122,8 +119,7 @@ class Stack:
         sizes = {}
         for name, pids in self.processes().items():
             for pid in pids:
-                with open(f"/proc/{pid}/statm", encoding="utf-8") as f:
-                    sizes[name] = sizes.get(name, 0) + int(f.read().split()[1]) * PAGE / 1e6
+                sizes[name] = sizes.get(name, 0) + int(self.fields(name, pid, "statm")[1]) * PAGE / 1e6
         return {name: round(size, 1) for name, size in sorted(sizes.items())}
 
 
