@@ -66,12 +66,12 @@ err_t cursor_read(app_call_t *c, cursor_t *out)
 	const char *cursor_text = http_query(c->r, "cursor", &cursor_twice);
 	if (limit_twice || cursor_twice)
 		return ERR_INVALID_REQUEST;
-	if (limit_text) {
+	if (limit_text && *limit_text) {
 		if (!parse_u64(limit_text, CURSOR_LIMIT_MAX, &limit) || limit == 0)
 			return http_field_error_add(c->r, "limit", "range", "must be 1 to 100");
 		at.limit = (unsigned)limit;
 	}
-	err_t e = cursor_text ? cursor_open(c, cursor_text, &at) : ERR_OK;
+	err_t e = cursor_text && *cursor_text ? cursor_open(c, cursor_text, &at) : ERR_OK;
 	if (e == ERR_OK)
 		*out = at;
 	return e;

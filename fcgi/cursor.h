@@ -1,5 +1,5 @@
 /* cursor: the two query parameters of lists, `limit` (1..100, default 20) and `cursor`: an opaque
- * keyset cursor, tagged with the seal ring and bound to user, route and the number in the path, so
+ * keyset cursor (one that is empty is not there), tagged with the seal ring and bound to user, route and the number in the path, so
  * that it is good for nothing but the next page of the very same list.
  *
  *	cursor_t at;

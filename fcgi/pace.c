@@ -10,7 +10,7 @@
 
 enum {
 	PACE_WAYS = 8,
-	PACE_BUCKETS = 8192, /* × 8 ways × 24 bytes = 1.5 MiB */
+	PACE_BUCKETS = 8192, /* × 8 ways × 32 bytes = 2 MiB */
 	PACE_LOCKS = 64,
 	PACE_AGE_PART = 8, /* at least this part of the age */
 };
@@ -18,7 +18,13 @@ enum {
 typedef struct {
 	uint64_t key; /* 0: free */
 	int64_t told_at_ms, interval_ms;
+	unsigned early; /* how often its client asked too soon and was answered */
 } entry;
+
+static bool pace_early(const entry *e, int64_t now_mono_ms)
+{
+	return now_mono_ms - e->told_at_ms < e->interval_ms / 2;
+}
 
 struct pace {
 	int64_t first_ms, max_ms;
@@ -81,8 +87,8 @@ err_t pace_check(pace_t *p, uint64_t uid, uint64_t number, int64_t now_mono_ms, 
 	pthread_mutex_t *lock = &p->lock[key % PACE_LOCKS];
 	int64_t wait = 0;
 	pthread_mutex_lock(lock);
-	const entry *e = pace_entry(p, key, false);
-	if (e && now_mono_ms - e->told_at_ms < e->interval_ms / 2)
+	entry *e = pace_entry(p, key, false);
+	if (e && pace_early(e, now_mono_ms) && e->early++ >= PACE_EARLY_MAX)
 		wait = e->told_at_ms + e->interval_ms - now_mono_ms;
 	pthread_mutex_unlock(lock);
 	if (wait <= 0)
@@ -98,14 +104,23 @@ int64_t pace_told(pace_t *p, uint64_t uid, uint64_t number, int64_t age_ms, int6
 	pthread_mutex_t *lock = &p->lock[key % PACE_LOCKS];
 	pthread_mutex_lock(lock);
 	entry *e = pace_entry(p, key, true);
-	int64_t interval = e->key == key ? e->interval_ms + e->interval_ms / 2 : p->first_ms;
+	const bool known = e->key == key;
+	if (known && pace_early(e, now_mono_ms)) {
+		const int64_t as_before = e->interval_ms;
+		pthread_mutex_unlock(lock);
+		return as_before;
+	}
+	int64_t interval = known ? e->interval_ms + e->interval_ms / 2 : p->first_ms;
 	if (interval < age_ms / PACE_AGE_PART)
 		interval = age_ms / PACE_AGE_PART;
 	if (interval < p->first_ms)
 		interval = p->first_ms;
 	if (interval > p->max_ms)
 		interval = p->max_ms;
-	*e = (entry){.key = key, .told_at_ms = now_mono_ms, .interval_ms = interval};
+	*e = (entry){.key = key,
+		.told_at_ms = now_mono_ms,
+		.interval_ms = interval,
+		.early = known ? e->early : 0};
 	pthread_mutex_unlock(lock);
 	return interval;
 }

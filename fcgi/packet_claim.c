@@ -7,14 +7,12 @@
 #include "fcgi/views.h"
 #include <string.h>
 
-enum { GRANT_MAX_CHARS = 400 };
-
 typedef struct {
 	const char *grant;
 } claim_body;
 
 static const http_field claim_fields[] = {
-	{"relation_grant", HTTP_F_TEXT, false, offsetof(claim_body, grant), 1, GRANT_MAX_CHARS,
+	{"relation_grant", HTTP_F_TEXT, false, offsetof(claim_body, grant), 0, HTTP_BODY_MAX_BYTES,
 		NULL},
 };
 
@@ -45,6 +43,20 @@ static err_t packet_sender(db_pool_t *pool, uint64_t packet_id, uint64_t *sender
 	return e;
 }
 
+/* Whoever has the claim already needs no grant: a repeat may come when the first one's has expired. */
+static err_t grant_missed(const app_call_t *c)
+{
+	claim_row row;
+	db_t *db;
+	err_t e = db_pool_take(c->app->db, &db);
+
+	if (e != ERR_OK)
+		return e;
+	e = claim_find(db, c->number, c->uid, &row);
+	db_pool_give(c->app->db, &db);
+	return e == ERR_NOT_FOUND ? ERR_TOKEN_INVALID : e;
+}
+
 static err_t relations_of(app_call_t *c, const char *grant, unsigned *relations)
 {
 	session_relation relation;
@@ -57,7 +69,7 @@ static err_t relations_of(app_call_t *c, const char *grant, unsigned *relations)
 			c->app->p->grant_keys, grant, c->uid, sender, c->now_ms / 1000, &relation);
 	if (e == ERR_OK)
 		*relations = 1u << relation;
-	return e;
+	return e == ERR_TOKEN_INVALID ? grant_missed(c) : e;
 }
 
 /* A claim that was just made has no transfer yet; one whose transfer has ended needs no question. */

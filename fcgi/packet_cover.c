@@ -15,7 +15,7 @@ typedef struct {
 
 static err_t cover_read(app_call_t *c, db_t *db, cover_data *out)
 {
-	err_t e = views_cover(c, db, &out->packet);
+	err_t e = packet_load(db, c->number, &out->packet);
 	if (e != ERR_OK)
 		return e;
 	e = claim_find(db, c->number, c->uid, &out->claim);

@@ -39,7 +39,7 @@ static const http_field send_fields[] = {
 	{"split", HTTP_F_ENUM, true, AT(split), 0, 0, splits},
 	{"total", HTTP_F_MONEY, false, AT(total_fen), 0, 0, NULL},
 	{"subsidy_id", HTTP_F_ID, false, AT(subsidy_id), 0, 0, NULL},
-	{"subsidy_token", HTTP_F_TOKEN, false, AT(subsidy_token), 1, TOKEN_TEXT_BYTES - 1, NULL},
+	{"subsidy_token", HTTP_F_TEXT, false, AT(subsidy_token), 0, HTTP_BODY_MAX_BYTES, NULL},
 	{"count", HTTP_F_INT, true, AT(count), 1, UINT32_MAX, NULL},
 	{"greeting", HTTP_F_TEXT, false, AT(greeting), 0, PACKET_GREETING_MAX_CHARS, NULL},
 	{"video_id", HTTP_F_TOKEN, false, AT(video_id), 1, PACKET_VIDEO_MAX_BYTES, NULL},
@@ -241,6 +241,32 @@ static err_t body_read(app_call_t *c, send_body *b)
 		       : ERR_OK;
 }
 
+/* A win has its number before it is recorded: then the user's list has its token. */
+static bool find_win(app_call_t *c, send_body *b)
+{
+	token_list_entry *entry = arena_alloc(c->r->arena, TOKEN_LIST_MAX * sizeof *entry);
+	size_t count;
+	bool complete;
+	(void)!views_token_list(c, entry, &count, &complete); /* what is there is sealed */
+	for (size_t i = 0; i < count; i++)
+		if (entry[i].win.subsidy_id == b->subsidy_id) {
+			b->win = entry[i].win;
+			return true;
+		}
+	return false;
+}
+
+static err_t make_packet(app_call_t *c, const packet_desk *desk, send_body *b, packet_sent *out)
+{
+	packet_order order = order_of(c, b);
+	const err_t e = packet_send(desk, &order, out);
+	if (e != ERR_NOT_FOUND || !b->subsidy_id || !find_win(c, b))
+		return e;
+	order.subsidy_id = 0;
+	order.win = &b->win;
+	return packet_send(desk, &order, out);
+}
+
 err_t handle_packet_send(app_call_t *c)
 {
 	app_t *a = c->app;
@@ -256,9 +282,8 @@ err_t handle_packet_send(app_call_t *c)
 		.shares = a->shares,
 		.tx_tries = (unsigned)conf_i(a->p->conf, CONF_DB_TX_TRIES),
 		.key_wait_ms = conf_i(a->p->conf, CONF_IDEMPOTENCY_WAIT_S) * 1000};
-	const packet_order order = order_of(c, &body);
 	packet_sent sent;
-	e = packet_send(&desk, &order, &sent);
+	e = make_packet(c, &desk, &body, &sent);
 	if (e == ERR_INVALID_FIELD)
 		return http_field_error_add(c->r, "seed_id", "unknown",
 			"not the seed of your next packet; ask /v1/me/seed again");

@@ -1,6 +1,7 @@
 /* GET /v1/me/subsidies: what is recorded, and what the user has won that is not recorded yet. The
  * tokens are read first: a win that is recorded in between is then in both, and shown once; the other
- * way round it would be in neither. Nothing is recorded here. A token list that cannot be read, or of
+ * way round it would be in neither. They are shown on the first page, above its `limit` of recorded
+ * ones. Nothing is recorded here. A token list that cannot be read, or of
  * which nobody can prove that it is whole, is said to be degraded; sending works all the same. One that
  * costs time and answers nothing is left alone by its breaker, unless a person has said otherwise. */
 #include "base/clk.h"
@@ -8,18 +9,22 @@
 #include "domain/states.h"
 #include "domain/subsidy.h"
 #include "domain/token_list.h"
+#include "fcgi/cursor.h"
 #include "fcgi/handlers.h"
+#include "fcgi/views.h"
 #include <string.h>
 
-enum { SUBSIDIES_SHOWN_MAX = SUBSIDY_LIST_MAX - 1 };
+_Static_assert((int)CURSOR_LIMIT_MAX < (int)SUBSIDY_LIST_MAX, "a page and one more are read");
 
 typedef struct {
+	cursor_t at;
 	token_list_entry *token; /* not yet recorded, in the order of winning */
 	size_t tokens;
 	bool complete;
 	subsidy_row *row;
 	unsigned rows;
 	bool more; /* there are more rows than are shown */
+	subsidy_place last;
 } listing;
 
 static void shown(app_call_t *c, const subsidy_row *s, const char *token)
@@ -55,19 +60,26 @@ static void drop_recorded(listing *l)
 	l->tokens = kept;
 }
 
-/* A token may be of a row that this page does not show, or that came since: asked for by number. */
+/* A token may be of a row of another page, or of one that came since, and so belongs on this one: asked
+ * for by number. */
 static err_t find_recorded(db_t *db, app_call_t *c, listing *l)
 {
 	_Static_assert((int)TOKEN_LIST_MAX <= (int)SUBSIDY_FIND_MAX, "one question is enough");
 	token_win *win = arena_alloc(c->r->arena, TOKEN_LIST_MAX * sizeof *win);
 	for (size_t i = 0; i < l->tokens; i++)
 		win[i] = l->token[i].win;
-	unsigned found = 0;
+	unsigned found = 0, shown = l->rows;
 	const err_t e = subsidy_recorded(db, win, (unsigned)l->tokens, l->row + l->rows, &found);
 	if (e != ERR_OK)
 		return e;
 	l->rows += found;
 	drop_recorded(l);
+	for (unsigned i = l->rows - found; i < l->rows; i++) {
+		const subsidy_place at = subsidy_place_of(&l->row[i], c->now_ms);
+		if (!l->more || subsidy_place_before(&at, &l->last))
+			l->row[shown++] = l->row[i];
+	}
+	l->rows = shown;
 	return ERR_OK;
 }
 
@@ -77,10 +89,15 @@ static err_t rows_read(app_call_t *c, listing *l)
 	err_t e = db_pool_take(c->app->db, &db);
 	if (e != ERR_OK)
 		return e;
-	e = subsidy_list(db, c->uid, c->now_ms, SUBSIDY_LIST_MAX, l->row, &l->rows);
+	const uint64_t *key = l->at.key;
+	const subsidy_place behind = {
+		l->at.given ? key[0] & 1 : SUBSIDY_LIST_START, (int64_t)(key[0] >> 1), key[1]};
+	e = subsidy_list(db, c->uid, c->now_ms, &behind, l->at.limit + 1, l->row, &l->rows);
 	if (e == ERR_OK) {
-		l->more = l->rows > SUBSIDIES_SHOWN_MAX;
+		l->more = l->rows > l->at.limit;
 		l->rows -= l->more;
+		if (l->more)
+			l->last = subsidy_place_of(&l->row[l->rows - 1], c->now_ms);
 		drop_recorded(l);
 	}
 	if (e == ERR_OK && l->tokens > 0)
@@ -105,20 +122,13 @@ static void answer_write(app_call_t *c, const listing *l)
 	for (unsigned i = 0; i < l->rows; i++)
 		shown(c, &l->row[i], NULL);
 	jw_arr_end(w);
-	jw_bool(w, "more", l->more);
+	cursor_write(c, l->more, (uint64_t)l->last.created_at_ms << 1 | l->last.usable,
+		l->last.subsidy_id);
 	jw_arr(w, "degraded");
 	if (!l->complete)
 		jw_str(w, NULL, "token_list");
 	jw_arr_end(w);
 	jw_obj_end(w);
-}
-
-static err_t list_read(const app_call_t *c, listing *l)
-{
-	const program_t *p = c->app->p;
-	return token_list_read(c->app->cache, p->seal_keys,
-		topology_member_at(p->cell, p->site)->rain_count, c->uid, c->now_ms, l->token,
-		&l->tokens, &l->complete);
 }
 
 /* A person's word goes before the breaker's, which goes before the default. */
@@ -129,12 +139,12 @@ static void tokens_read(const app_call_t *c, listing *l)
 	if (word == FLAGS_OFF)
 		return;
 	if (word == FLAGS_ON) {
-		(void)!list_read(c, l);
+		(void)!views_token_list(c, l->token, &l->tokens, &l->complete);
 		return;
 	}
 	if (!breaker_take(c->app->token_list, clk_mono_us(), &ticket))
 		return;
-	const err_t e = list_read(c, l);
+	const err_t e = views_token_list(c, l->token, &l->tokens, &l->complete);
 	breaker_give(c->app->token_list, &ticket, e == ERR_OK ? BREAKER_OK : BREAKER_FAILED,
 		clk_mono_us());
 }
@@ -144,8 +154,14 @@ err_t handle_subsidies(app_call_t *c)
 	listing l = {.token = arena_alloc(c->r->arena, TOKEN_LIST_MAX * sizeof *l.token),
 		.row = arena_alloc(
 			c->r->arena, (SUBSIDY_LIST_MAX + TOKEN_LIST_MAX) * sizeof *l.row)};
-	tokens_read(c, &l);
-	const err_t e = rows_read(c, &l);
+	err_t e = cursor_read(c, &l.at);
+	if (e != ERR_OK)
+		return e;
+	if (l.at.given)
+		l.complete = true; /* of the first page */
+	else
+		tokens_read(c, &l);
+	e = rows_read(c, &l);
 	if (e == ERR_OK)
 		answer_write(c, &l);
 	return e;

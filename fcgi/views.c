@@ -79,24 +79,22 @@ err_t views_not_found(const app_call_t *c)
 	return e == ERR_OK ? ERR_PACKET_AGED : e;
 }
 
-err_t views_cover(app_call_t *c, db_t *db, packet_row *out)
-{
-	err_t e = packet_load(db, c->number, out);
-	if (e != ERR_OK || out->sender == c->uid)
-		return e;
-	bool was_open;
-	e = packet_was_open(db, out, &was_open);
-	return e != ERR_OK ? e : was_open ? ERR_OK : ERR_NOT_FOUND;
-}
-
 err_t views_insider(app_call_t *c, db_t *db, packet_row *out)
 {
-	err_t e = views_cover(c, db, out);
+	err_t e = packet_load(db, c->number, out);
 	if (e != ERR_OK || out->sender == c->uid)
 		return e;
 	claim_row claim;
 	e = claim_find(db, c->number, c->uid, &claim);
 	return e == ERR_NOT_FOUND ? ERR_FORBIDDEN : e;
+}
+
+err_t views_token_list(const app_call_t *c, token_list_entry *out, size_t *count, bool *complete)
+{
+	const program_t *p = c->app->p;
+	return token_list_read(c->app->cache, p->seal_keys,
+		topology_member_at(p->cell, p->site)->rain_count, c->uid, c->now_ms, out, count,
+		complete);
 }
 
 void views_degraded(jw_t *w, flags_id flag)

@@ -6,6 +6,7 @@
 #include "domain/claim.h"
 #include "domain/flags.h"
 #include "domain/packet.h"
+#include "domain/token_list.h"
 #include "domain/transfer.h"
 #include "domain/withdrawal.h"
 #include "fcgi/app.h"
@@ -24,12 +25,13 @@ void views_withdrawal(jw_t *w, const withdrawal_row *row, int64_t poll_ms);
  * database. */
 err_t views_not_found(const app_call_t *c) MUST_CHECK;
 
-/* Loads the packet of the path for somebody who may see its cover: the sender always, others once
- * it has been open. ERR_NOT_FOUND. */
-err_t views_cover(app_call_t *c, db_t *db, packet_row *out) MUST_CHECK;
-/* And for somebody who may see its claims: the sender, and those who have claimed. ERR_NOT_FOUND,
- * ERR_FORBIDDEN. */
+/* Loads the packet of the path for somebody who may see its claims: the sender, and those who have
+ * claimed. ERR_NOT_FOUND, ERR_FORBIDDEN. */
 err_t views_insider(app_call_t *c, db_t *db, packet_row *out) MUST_CHECK;
+
+/* The caller's wins that may not be recorded yet (token_list.h). */
+err_t views_token_list(
+	const app_call_t *c, token_list_entry *out, size_t *count, bool *complete) MUST_CHECK;
 
 /* "degraded": [the flag's name], of an answer that the flag has made smaller. */
 void views_degraded(jw_t *w, flags_id flag);

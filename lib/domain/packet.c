@@ -125,11 +125,8 @@ err_t packet_bind_video(
 	err_t e = packet_load(db, packet_id, &p);
 	if (e != ERR_OK)
 		return e;
-	if (p.sender != uid) {
-		bool was_open;
-		e = packet_was_open(db, &p, &was_open);
-		return e != ERR_OK ? e : was_open ? ERR_FORBIDDEN : ERR_NOT_FOUND;
-	}
+	if (p.sender != uid)
+		return ERR_FORBIDDEN;
 	if (!*p.video_id) {
 		uint64_t closed_below;
 		e = age_closed_below(db, &closed_below);

@@ -343,13 +343,34 @@ static err_t rows_read(db_t *db, sql_id id, const db_val *v, size_t n, unsigned 
 	return ERR_OK;
 }
 
-err_t subsidy_list(
-	db_t *db, uint64_t uid, int64_t now_ms, unsigned limit, subsidy_row *rows, unsigned *count)
+static bool usable(const subsidy_row *s, int64_t now_ms)
+{
+	return s->state == STATES_SUBSIDY_USABLE && s->expires_at_ms > now_ms;
+}
+
+subsidy_place subsidy_place_of(const subsidy_row *s, int64_t now_ms)
+{
+	return (subsidy_place){usable(s, now_ms), s->created_at_ms, s->subsidy_id};
+}
+
+bool subsidy_place_before(const subsidy_place *a, const subsidy_place *b)
+{
+	if (a->usable != b->usable)
+		return a->usable > b->usable;
+	if (a->created_at_ms != b->created_at_ms)
+		return a->created_at_ms > b->created_at_ms;
+	return a->subsidy_id > b->subsidy_id;
+}
+
+err_t subsidy_list(db_t *db, uint64_t uid, int64_t now_ms, const subsidy_place *behind,
+	unsigned limit, subsidy_row *rows, unsigned *count)
 {
 	BUG_ON(limit > SUBSIDY_LIST_MAX);
 	return rows_read(db, SQL_SUBSIDY_PAGE,
-		DB_ARGS(db_u(uid), db_u(STATES_SUBSIDY_USABLE), db_i(now_ms), db_u(limit)), limit,
-		rows, count);
+		DB_ARGS(db_u(uid), db_u(STATES_SUBSIDY_USABLE), db_i(now_ms), db_u(behind->usable),
+			db_i(behind->created_at_ms), db_u(behind->subsidy_id),
+			db_u(STATES_SUBSIDY_USABLE), db_i(now_ms), db_u(limit)),
+		limit, rows, count);
 }
 
 err_t subsidy_recorded(
@@ -370,7 +391,7 @@ err_t subsidy_recorded(
 
 const char *subsidy_shown_state(const subsidy_row *s, int64_t now_ms)
 {
-	if (s->state == STATES_SUBSIDY_USABLE && now_ms >= s->expires_at_ms)
+	if (s->state == STATES_SUBSIDY_USABLE && !usable(s, now_ms))
 		return states_shown(STATES_SUBSIDY, STATES_SUBSIDY_EXPIRED);
 	return states_shown(STATES_SUBSIDY, s->state);
 }

@@ -14,6 +14,7 @@
 enum {
 	SUBSIDY_ISSUER_BYTES = 17,
 	SUBSIDY_LIST_MAX = 101, /* rows of one list, and one more to tell whether there is more */
+	SUBSIDY_LIST_START = 2,
 	SUBSIDY_FIND_MAX = 256,
 };
 
@@ -70,10 +71,21 @@ err_t subsidy_campaign(db_t *db, const char *name, uint64_t *number) MUST_CHECK;
 
 /* ---- lists ---- */
 
-/* Up to `limit` (≤ SUBSIDY_LIST_MAX) of the user's subsidies: those that can be spent first, each
- * group from the newest. */
-err_t subsidy_list(db_t *db, uint64_t uid, int64_t now_ms, unsigned limit, subsidy_row *rows,
-	unsigned *count) MUST_CHECK;
+/* Where a list stands: behind a row as it was shown. One that was spent or expired since has moved
+ * on to the second group and is met again there; none is left out. */
+typedef struct {
+	unsigned usable; /* 1 or 0; SUBSIDY_LIST_START with anything: before all rows */
+	int64_t created_at_ms;
+	uint64_t subsidy_id;
+} subsidy_place;
+
+subsidy_place subsidy_place_of(const subsidy_row *s, int64_t now_ms);
+/* Whether a is shown before b. */
+bool subsidy_place_before(const subsidy_place *a, const subsidy_place *b);
+/* Up to `limit` (≤ SUBSIDY_LIST_MAX) of the user's subsidies behind a place: those that can be spent
+ * first, each group from the newest. */
+err_t subsidy_list(db_t *db, uint64_t uid, int64_t now_ms, const subsidy_place *behind,
+	unsigned limit, subsidy_row *rows, unsigned *count) MUST_CHECK;
 /* Those of the rain's external order numbers (n ≤ SUBSIDY_FIND_MAX) that are recorded here, in no
  * order; rows[n]. */
 err_t subsidy_recorded(

@@ -57,7 +57,8 @@ UPDATE subsidy SET packet_id = ? WHERE subsidy_id = ?;
 -- A user's rows are as many as the campaigns' limits let be.
 -- name: subsidy_page
 SELECT subsidy_id, uid, issuer, out_order_no, campaign, lease_id, amount, state, expires_at, packet_id, created_at
-FROM subsidy WHERE uid = ? ORDER BY (state = ? AND expires_at > ?) DESC, created_at DESC, subsidy_id DESC LIMIT ?;
+FROM subsidy WHERE uid = ? AND ((state = ? AND expires_at > ?), created_at, subsidy_id) < (?, ?, ?)
+ORDER BY (state = ? AND expires_at > ?) DESC, created_at DESC, subsidy_id DESC LIMIT ?;
 
 -- Those of a JSON array of external order numbers that are here.
 -- name: subsidy_recorded

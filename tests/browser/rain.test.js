@@ -167,7 +167,7 @@ test('a win stays on the screen in another language, is kept, and fills a list t
 	await page.locator('[data-stage="raining"]').waitFor();
 	await page.locator('[data-draw]:focus').waitFor();
 	let degraded = ['token_list'];
-	await page.route('**/v1/me/subsidies', (route) => route.fulfill(json({ data: [
+	await page.route('**/v1/me/subsidies*', (route) => route.fulfill(json({ data: [
 		{ subsidy_id: '6000101106', amount: { amount: 12, currency: 'CNY' }, state: 'spent', expires_at: iso(Date.now() + DAY_MS), source: 'record', packet_id: '123400101106' },
 	], degraded })));
 	await page.getByRole('link', { name: '我的补贴' }).click();
@@ -372,7 +372,7 @@ test('every page fits 320 pixels, with targets of 44 pixels for fingers', async 
 	const page = await login(1109, { viewport: { width: 320, height: 568 } });
 	await page.evaluate(() => localStorage.setItem('hb-wins-1109', JSON.stringify([
 		{ subsidy_id: '7000101109', amount: { amount: 123456789, currency: 'CNY' }, token: 'hbs1.x', expires_at: new Date(Date.now() + 1e8).toISOString() }])));
-	await page.route('**/v1/me/subsidies', (route) => route.fulfill(json({ data: [], degraded: ['token_list'] })));
+	await page.route('**/v1/me/subsidies*', (route) => route.fulfill(json({ data: [], degraded: ['token_list'] })));
 	await ownRain(page, { answers: [won(0)] });
 	await ownWallet(page, 123456789012, []);
 	for (const view of ['', 'send', 'rain/own', 'subsidies', 'subsidies/7000101109', 'wallet', 'login']) {

@@ -194,7 +194,7 @@ def test_other_users_orders_are_theirs(stack):
     made = stack.send(OTHER, 100, 1).json
     packet, order = made['packet']['id'], made['payment']['order_no']
     check(stack.call('GET', f'/v1/payments/{order}', ME), 403, 'FORBIDDEN')
-    check(stack.call('PUT', f'/v1/packets/{packet}/video', ME, {'video_id': 'v'}), 404, 'NOT_FOUND')
+    check(stack.call('PUT', f'/v1/packets/{packet}/video', ME, {'video_id': 'v'}), 403, 'FORBIDDEN')
     stack.pay(made['payment']['cashier_url'])
     stack.wait(lambda: stack.packet_state(packet) == 2, 'the packet opens')
     check(stack.call('PUT', f'/v1/packets/{packet}/video', ME, {'video_id': 'v'}), 403, 'FORBIDDEN')

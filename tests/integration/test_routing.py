@@ -35,6 +35,16 @@ def test_users_of_short_and_long_uids_reach_their_cell(stack):
         assert answer.status == 200, (uid, answer)
 
 
+def test_a_session_reaches_its_cell_however_it_is_written(stack):
+    for uid in (1001, 1501):
+        token = stack.mint(uid)
+        for headers in ({'Authorization': f'bearer {token}'}, {'Authorization': f'BEARER   {token}'}, {'Cookie': f'hb_session={token}'},
+                        {'Authorization': 'Basic dTpw', 'Cookie': f'hb_session={token}'}):
+            for _ in range(6):  # a slot that is not found leads to either cell
+                answer = stack.http.call('GET', '/v1/me/sent', headers=headers)
+                assert answer.status == 200, (uid, headers, answer)
+
+
 def test_operations_are_not_on_the_public_listener(stack):
     for path in ('/metrics', '/healthz', '/ops/v1/x'):
         assert stack.http.call('GET', path).status == 404, path

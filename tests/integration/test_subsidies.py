@@ -81,7 +81,7 @@ def test_a_b2c_send_says_what_is_wrong_with_it(stack, campaign):
         assert (answer.status, answer.code, answer.json['errors'][0]['field']) == (422, 'INVALID_FIELD', field), answer
     answer = stack.call('POST', '/v1/packets', 21021, {'kind': 'c2c', 'split': 'lucky', 'count': 1}, headers={'Idempotency-Key': 'no-total-at-all'})
     assert (answer.status, answer.json['errors'][0]['field']) == (422, 'total')
-    for bad in ('hbs1.AAAA', 'x', token[:-4] + 'AAAA', b2c.seal(stack, win, uid=21022), b2c.seal(stack, {**win, 'l': 1}),
+    for bad in ('hbs1.AAAA', 'x', '', 'not a token', token + '=', 'x' * 5000, token[:-4] + 'AAAA', b2c.seal(stack, win, uid=21022), b2c.seal(stack, {**win, 'l': 1}),
                 b2c.seal(stack, {**win, 'u': 21022, 'o': win['o'][:-1] + '2'}, uid=21021)):
         answer = b2c.send(stack, 21021, subsidy_token=bad)
         assert (answer.status, answer.code) == (422, 'TOKEN_INVALID'), (bad, answer)
@@ -118,6 +118,45 @@ def test_the_list_holds_what_is_won_and_says_when_it_cannot_know(stack, consumer
     stack.wait(lambda: b2c.listed(stack, uid)['degraded'] == [], 'all is recorded, so the list is whole again')
     one, = b2c.listed(stack, uid)['data']
     assert (one['source'], one['state'], one['packet_id']) == ('record', 'spent', sent.json['packet']['id'])
+
+
+def test_a_win_is_sent_by_its_number_before_it_is_recorded(stack):
+    campaign = b2c.Campaign(stack, leased=0, prize=100)
+    for uid in (21081, 21581):
+        stack.wait(lambda uid=uid: stack.call('GET', f'/v1/rain/{campaign.name}', uid).status == 200, 'hb-rain knows the campaign')
+        stack.sv('force-stop', f'{stack.cell_of(uid)}-worker-subsidy')
+        try:
+            number = stack.call('POST', f'/v1/rain/{campaign.name}/draw', uid).json['subsidy']['subsidy_id']
+            assert b2c.rows(stack, uid) == ()
+            assert b2c.send(stack, uid + 1, subsidy_id=number).code == 'NOT_FOUND'
+            key = f'by-number-{uid}-{number}'
+            sent = b2c.send(stack, uid, subsidy_id=number, key=key)
+            assert sent.status == 201 and sent.json['packet']['total']['amount'] == 100, sent
+            assert b2c.send(stack, uid, subsidy_id=number, key=key).json == sent.json
+            assert b2c.send(stack, uid, subsidy_id=number).code == 'SUBSIDY_SPENT'
+        finally:
+            stack.sv('up', f'{stack.cell_of(uid)}-worker-subsidy')
+        stack.wait(lambda: b2c.queued(stack, stack.cell_of(uid)) == 0, 'the message is handled')
+        assert [(r[0], r[3]) for r in b2c.rows(stack, uid)] == [(int(number), SPENT)]
+
+
+def test_the_list_goes_on_by_cursor(stack, campaign):
+    uid = 21091
+    wins = [campaign.win(uid, 10 + k, k=k) for k in range(7)]
+    b2c.publish(stack, wins[:5])
+    stack.wait(lambda: len(b2c.rows(stack, uid)) == 5, 'the wins are recorded')
+    b2c.publish(stack, wins[5:])
+    stack.wait(lambda: len(b2c.rows(stack, uid)) == 7, 'the others, too')
+    spent = wins[6]['no']
+    assert b2c.send(stack, uid, subsidy_id=str(spent)).status == 201
+    pages, cursor = [], ''
+    while cursor is not None:
+        page = stack.call('GET', f'/v1/me/subsidies?limit=3&cursor={cursor}', uid).json
+        pages.append([int(s['subsidy_id']) for s in page['data']])
+        cursor = page['next_cursor']
+    assert [len(p) for p in pages] == [3, 3, 1], pages
+    seen = sum(pages, [])
+    assert sorted(seen) == sorted(w['no'] for w in wins) and seen[0] == wins[5]['no'] and seen[-1] == spent, (seen, wins)
 
 
 def test_another_user_s_subsidy_is_not_there(stack, campaign):

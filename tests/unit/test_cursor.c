@@ -124,14 +124,14 @@ static void every_changed_character_is_noticed(void **state)
 	}
 }
 
-static void malformed_cursors_and_limits_are_refused(void **state)
+static void malformed_cursors_and_limits_are_refused_and_empty_ones_are_none(void **state)
 {
 	static const struct {
 		const char *query;
 		err_t error;
-	} cases[] = {{"cursor=", ERR_CURSOR_INVALID}, {"cursor=abc", ERR_CURSOR_INVALID},
+	} cases[] = {{"cursor=", ERR_OK}, {"cursor=abc", ERR_CURSOR_INVALID},
 		{"cursor=!!!!", ERR_CURSOR_INVALID}, {"limit=0", ERR_INVALID_FIELD},
-		{"limit=101", ERR_INVALID_FIELD}, {"limit=", ERR_INVALID_FIELD},
+		{"limit=101", ERR_INVALID_FIELD}, {"limit=&cursor=", ERR_OK},
 		{"limit=-1", ERR_INVALID_FIELD}, {"limit=1e1", ERR_INVALID_FIELD},
 		{"limit=05", ERR_INVALID_FIELD}, {"limit=1&limit=1", ERR_INVALID_REQUEST},
 		{"limit=%zz", ERR_INVALID_REQUEST}, {"limit=1", ERR_OK}, {"limit=100", ERR_OK}};
@@ -152,7 +152,7 @@ int main(void)
 		CASE(the_last_page_says_null),
 		CASE(another_user_route_or_number_cannot_use_it),
 		CASE(every_changed_character_is_noticed),
-		CASE(malformed_cursors_and_limits_are_refused),
+		CASE(malformed_cursors_and_limits_are_refused_and_empty_ones_are_none),
 	};
 	if (keys_init() != ERR_OK)
 		return 1;

@@ -142,7 +142,19 @@ static void usable_ones_come_first_and_then_the_newest(void **state)
 	act spend = spending(900101001);
 	spend.subsidy_id += 200000;
 	assert_int_equal(run(&spend), ERR_OK);
-	assert_int_equal(subsidy_list(db, UID, NOW, 3, rows, &count), ERR_OK);
+	subsidy_place at = {.usable = SUBSIDY_LIST_START};
+	for (unsigned i = 0; i < 3; i++) { /* page by page */
+		assert_int_equal(subsidy_list(db, UID, NOW, &at, 1, &rows[i], &count), ERR_OK);
+		assert_int_equal(count, 1);
+		const subsidy_place next = subsidy_place_of(&rows[i], NOW);
+		assert_true(i == 0 || subsidy_place_before(&at, &next));
+		assert_false(subsidy_place_before(&next, &at) && i > 0);
+		at = next;
+	}
+	assert_int_equal(subsidy_list(db, UID, NOW, &at, 1, rows, &count), ERR_OK);
+	assert_int_equal(count, 0);
+	at.usable = SUBSIDY_LIST_START;
+	assert_int_equal(subsidy_list(db, UID, NOW, &at, 3, rows, &count), ERR_OK);
 	assert_int_equal(count, 3);
 	assert_string_equal(rows[0].out_order_no, "demo.1.1.5001");
 	assert_string_equal(rows[1].out_order_no, "demo.1.0.5001");

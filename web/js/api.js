@@ -99,7 +99,7 @@ export const claim = (id) => steadily(10, () => call('POST', `/v1/packets/${id}/
 
 export const rains = () => get('/v1/rain');
 export const rain = (campaign) => get(`/v1/rain/${campaign}`);
-export const subsidies = () => get('/v1/me/subsidies');
+export const subsidies = () => get('/v1/me/subsidies?limit=100');
 export const wallet = paged('/v1/me/wallet', 20);
 export const withdraw = (amount, key) =>
 	steadily(5, () => call('POST', '/v1/me/withdrawals', { amount: { amount, currency: 'CNY' } }, { 'Idempotency-Key': key }));

@@ -23,12 +23,12 @@ const known = (win) => ({ ...win, state: 'usable', source: 'phone' });
 export async function mySubsidies() {
 	const page = await subsidies();
 	const listed = new Set(page.data.map((s) => s.subsidy_id));
-	if (!page.degraded.length && !page.more)
+	if (!page.degraded.length && !page.next_cursor)
 		keep(kept().filter((win) => listed.has(win.subsidy_id)));
 	for (const s of page.data)
 		if (s.state !== 'usable')
 			forget(s.subsidy_id);
-	return { data: [...page.data, ...kept().filter((win) => !listed.has(win.subsidy_id)).map(known)], degraded: page.degraded, more: page.more };
+	return { data: [...page.data, ...kept().filter((win) => !listed.has(win.subsidy_id)).map(known)], degraded: page.degraded };
 }
 
 // One of them, or null. A win of this phone needs no list: it can be sent at once.
