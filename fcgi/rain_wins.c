@@ -10,6 +10,7 @@
 #include "base/clk.h"
 #include "base/logger.h"
 #include "base/metrics.h"
+#include "domain/outbox.h"
 #include "domain/token_list.h"
 #include "fcgi/win_log.h"
 
@@ -21,7 +22,7 @@
 #include <time.h>
 
 enum {
-	BODY_BYTES = 320,
+	BODY_BYTES = 384,
 	QUEUE_BYTES = 24,
 	PENDING_MAX = 65536,
 	PENDING_K = UINT16_MAX, /* stands for "the user's" in the table of what is pending */
@@ -240,8 +241,9 @@ static bool log_group(rain_wins_t *w, unsigned n, int64_t now_ms)
 }
 
 /* As outbox.h says of OUTBOX_SUBSIDY. */
-static size_t message(const token_win *win, char out[BODY_BYTES])
+static size_t message(const rain_ticket *t, char out[BODY_BYTES])
 {
+	const token_win *win = &t->win;
 	jw_t j;
 
 	jw_start_fixed(&j, out, BODY_BYTES);
@@ -254,6 +256,9 @@ static size_t message(const token_win *win, char out[BODY_BYTES])
 	jw_i64(&j, "c", (int64_t)win->campaign);
 	jw_i64(&j, "x", win->expires_at_ms);
 	jw_i64(&j, "l", (int64_t)win->lease_id);
+	trace_begin(t->request->request_id, t->request->traceparent);
+	outbox_write_trace(&j);
+	trace_end();
 	jw_obj_end(&j);
 	jw_arr_end(&j);
 	size_t n = jw_end(&j);
@@ -304,9 +309,8 @@ static void publish(rain_wins_t *w, unsigned n)
 		rain_ticket *t = w->group[i];
 		if (!unconfirmed(t))
 			continue;
-		w->out[sent] = (mq_out){.queue = w->queue,
-			.body = w->body[sent],
-			.len = message(&t->win, w->body[sent])};
+		w->out[sent] = (mq_out){
+			.queue = w->queue, .body = w->body[sent], .len = message(t, w->body[sent])};
 		sent++;
 	}
 	if (sent > 0 && broker_ready(w)) {

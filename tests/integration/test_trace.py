@@ -5,6 +5,9 @@ import re
 import subprocess
 import time
 
+import pytest
+
+import b2c
 import hb
 
 
@@ -94,6 +97,23 @@ def test_one_traceparent_goes_through_both_cells_to_finance_and_back(stack):
     for word in ('nginx POST /v1/packets ', 'hb-core ', 'hb-worker-inbox B.inbox', 'hb-finance-sim '):
         assert any(m['kind'] == 'log' and m['detail'].startswith(word) for m in told), word
     assert len(story(stack, headers['traceparent'])) >= len(told)
+
+
+@pytest.mark.parametrize('uid', [24091, 24591])
+def test_a_win_of_the_rain_is_followed_to_its_record(stack, uid):
+    campaign = b2c.Campaign(stack, leased=0, prize=100)
+    stack.wait(lambda: stack.call('GET', f'/v1/rain/{campaign.name}', uid).status == 200, 'hb-rain knows the campaign')
+    trace_id = os.urandom(16).hex()
+    drawn = stack.call('POST', f'/v1/rain/{campaign.name}/draw', uid, headers={'traceparent': f'00-{trace_id}-{os.urandom(8).hex()}-01'}).json
+    assert drawn['outcome'] == 'won', drawn
+    number = drawn['subsidy']['subsidy_id']
+
+    def recorded():
+        return [row for key, row in lines_with(stack, trace_id) if key == ('hb-worker-subsidy', stack.cell_of(uid), 'message.done')]
+
+    row, = stack.wait(recorded, 'the worker has told of it')
+    assert str(row['order_no']) == number
+    assert [m['number'] for m in story(stack, trace_id) if m['kind'] == 'subsidy'] == [number]
 
 
 def test_a_request_id_leads_to_its_envelope_also_when_nobody_follows_it(stack):
