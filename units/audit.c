@@ -18,7 +18,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 8192, HASH_CHARS = 64, TAIL_DEFAULT = 20, TAIL_MAX = 100000 };
+enum {
+	LINE_BYTES = 8192,
+	HASH_CHARS = 64,
+	TAIL_DEFAULT = 20,
+	TAIL_MAX = 100000,
+	LOCK_MS = 5000,
+	LOOK_EVERY_MS = 20
+};
 #define HASH_FIELD ",\"hash\":\""
 #define FIRST_HASH "0000000000000000000000000000000000000000000000000000000000000000"
 
@@ -119,13 +126,30 @@ static size_t make_line(char out[LINE_BYTES], const chain *c, const char *verb, 
 	return n + (size_t)snprintf(out + n, LINE_BYTES - n, HASH_FIELD "%s\"}\n", hash);
 }
 
+/* False, with errno, when somebody else keeps it: a failover must not wait for that in silence. */
+static bool lock_alone(int fd)
+{
+	const int64_t end_ms = clk_mono_ms() + LOCK_MS;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return false;
+		if (clk_mono_ms() > end_ms) {
+			errno = ETIMEDOUT;
+			return false;
+		}
+		clk_sleep_ms(LOOK_EVERY_MS);
+	}
+	return true;
+}
+
 static bool append(
 	FILE *f, const char *verb, const char *what, const char *why, const char *outcome)
 {
 	char line[LINE_BYTES];
 	chain c;
 
-	if (flock(fileno(f), LOCK_EX) != 0)
+	if (!lock_alone(fileno(f)))
 		return false;
 	chain_read(f, &c);
 	size_t n = make_line(line, &c, verb, what, why, outcome);
@@ -145,7 +169,9 @@ static err_t audit_add(const char *verb, const char *what, const char *why, cons
 	FILE *f = fopen(path, "a+e");
 	bool ok = f && fseek(f, 0, SEEK_SET) == 0 && append(f, verb, what, why, outcome);
 	if (!ok)
-		fprintf(stderr, "hbctl: cannot write %s: %m\n", path);
+		fprintf(stderr, "hbctl: cannot write %s: %s\n", path,
+			errno == ETIMEDOUT ? "another process keeps it locked (flock)"
+					   : strerror(errno));
 	if (f)
 		fclose(f); /* and with it the lock */
 	return ok ? ERR_OK : ERR_INTERNAL;
@@ -178,16 +204,20 @@ static int verify(FILE *f)
 	return VERB_DONE;
 }
 
+/* Lines are only ever added, so those that are counted under the lock stay as they are, and whoever reads
+ * the output may take his time. */
 static int tail(FILE *f, uint64_t want)
 {
 	char line[LINE_BYTES];
-	uint64_t lines = 0, at = 0;
+	uint64_t lines = 0;
 
 	while (fgets(line, sizeof(line), f))
 		lines++;
 	rewind(f);
-	while (fgets(line, sizeof(line), f))
-		if (at++ + want >= lines)
+	if (flock(fileno(f), LOCK_UN) != 0)
+		return VERB_FAILED;
+	for (uint64_t at = 0; at < lines && fgets(line, sizeof(line), f); at++)
+		if (at + want >= lines)
 			fputs(line, stdout);
 	return VERB_DONE;
 }

@@ -28,7 +28,7 @@ printf 'paths: { topology = "%s/topology.cfg"; secrets = "%s"; metrics = "%s"; }
 
 hb() {
 	status=0
-	"$hbctl" --config "$dir/hongbao.cfg" --share "$source" --state "$dir" "$@" >"$dir/said" 2>&1 || status=$?
+	timeout 30 "$hbctl" --config "$dir/hongbao.cfg" --share "$source" --state "$dir" "$@" >"$dir/said" 2>&1 || status=$?
 }
 said() { grep -qE -- "$1" "$dir/said"; }
 
@@ -74,5 +74,19 @@ check "a changed line is found" eval "[ $status = 10 ] && said '^line 2 '"
 sed 2d "$dir/good" >"$dir/audit/audit.log"
 hb audit verify
 check "a line taken out is found" eval "[ $status = 10 ] && said '^line 2 '"
+
+# Whoever reads the log slowly holds nobody up, and nobody waits for ever for whoever keeps it.
+for _ in {1..400}; do cat "$dir/good"; done >"$dir/audit/audit.log"
+mkfifo "$dir/slow"
+"$hbctl" --config "$dir/hongbao.cfg" --state "$dir" audit tail 100000 >"$dir/slow" &
+exec 7<"$dir/slow"
+read -r _ <&7
+check "the log can be written while its tail waits for a reader" flock --exclusive --nonblock "$dir/audit/audit.log" true
+check "its tail is whole all the same" test "$(wc -l <&7)" = 1199
+exec 7<&- 8<"$dir/audit/audit.log"
+flock --shared 8
+hb cells drain east --reason test --confirm east
+check "a log that another process keeps is not waited for for ever" eval "[ $status = 1 ] && said 'another process keeps it locked'"
+exec 8<&-
 echo "1..$count"
 [ $failures = 0 ]
