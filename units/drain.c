@@ -192,17 +192,16 @@ static int drain_site(const char *site, const char *reason, bool dead, bool undo
 static int open_cell(move_t *m)
 {
 	control_record want = m->record;
-	move_member *p = move_primary(m);
 	err_t e;
+	int code;
 
 	want.change = CONTROL_STEADY;
-	e = move_reach_locked(p, 3000);
-	if (e == ERR_OK)
-		e = move_record(m, want);
-	if (e == ERR_OK)
-		e = role_writable(p->db);
+	e = move_record(m, want);
 	if (e != ERR_OK)
 		return verb_fail(e, "opening cell %s", m->cell->name);
+	code = move_open(m);
+	if (code != VERB_DONE)
+		return code;
 	journal_step(m->journal, "done", "cell %s takes writes again", m->cell->name);
 	return VERB_DONE;
 }

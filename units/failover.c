@@ -10,6 +10,7 @@
 #include "units/gtid.h"
 #include "units/move.h"
 #include "units/site.h"
+#include "units/undo.h"
 
 #include "base/clk.h"
 #include "base/parse.h"
@@ -39,7 +40,6 @@ typedef struct {
 	unsigned n; /* in-sync members other than the old primary */
 	move_member *other[TOPOLOGY_MEMBERS_MAX];
 	choose_member can[TOPOLOGY_MEMBERS_MAX];
-	site_job fence[TOPOLOGY_MEMBERS_MAX]; /* of other */
 	site_job fence_old;
 	bool old_dead;
 } failover;
@@ -195,6 +195,14 @@ static int preflight(failover *f)
 			f->m.cell->name, r->primary, r->primary);
 		return VERB_REFUSED;
 	}
+	if (r->change == CONTROL_DRAINED && !f->force) {
+		fprintf(stderr,
+			"hbctl: cell %s was closed by an operator, and a failover would open it; "
+			"nothing was changed.\nNext: hbctl cells drain %s --undo opens it; --force "
+			"gives its primary up and opens it elsewhere\n",
+			f->m.cell->name, f->m.cell->name);
+		return VERB_REFUSED;
+	}
 	look_at_others(f);
 	if (!say_doubts(f) && !f->accept_loss) {
 		fprintf(stderr,
@@ -226,16 +234,6 @@ static void fence_begin(failover *f, const move_member *mm, site_job *job)
 	site_begin(site, site->fence, args, job);
 }
 
-/* Those who cannot be reached may go on acknowledging for an old primary that nobody could kill: then
- * they must be dead as well. */
-static void fences_begin(failover *f)
-{
-	fence_begin(f, f->old, &f->fence_old);
-	for (unsigned i = 0; i < f->n; i++)
-		if (!f->other[i]->db)
-			fence_begin(f, f->other[i], &f->fence[i]);
-}
-
 static void say_fenced(failover *f)
 {
 	f->old_dead = site_end(&f->fence_old, FENCE_MS) || args_listed(f->dead, f->old->at->site);
@@ -244,8 +242,27 @@ static void say_fenced(failover *f)
 			    : "could not be fenced: no replica acknowledges it any more");
 }
 
+/* Those who cannot be reached may go on acknowledging for an old primary that nobody could kill: then
+ * they must be dead as well. */
+static bool lost_are_dead(failover *f)
+{
+	site_job fence[TOPOLOGY_MEMBERS_MAX];
+	bool dead = true;
+
+	for (unsigned i = 0; i < f->n; i++)
+		if (!f->can[i].known)
+			fence_begin(f, f->other[i], &fence[i]);
+	for (unsigned i = 0; i < f->n; i++)
+		if (!f->can[i].known && !site_end(&fence[i], FENCE_MS) &&
+			!args_listed(f->dead, f->other[i]->at->site))
+			dead = false;
+	return dead;
+}
+
 /* Only one may write from here on: the old primary is dead, or nobody is left to acknowledge it. While
- * all who could have stopped, its death is waited for just as long as it usually takes. */
+ * all who could have stopped, its death is waited for just as long as it usually takes. Nobody else is
+ * killed but where a loss is accepted: a member that does not answer now may be the only one to hold
+ * the last commits, and its relay log does not outlive its server. */
 static bool one_writer(failover *f)
 {
 	bool others_stopped = true;
@@ -256,21 +273,17 @@ static bool one_writer(failover *f)
 	if (others_stopped && !site_ended(&f->fence_old, FENCE_USUAL_MS))
 		return true;
 	say_fenced(f);
-	if (f->old_dead || others_stopped)
-		return true;
-	for (unsigned i = 0; i < f->n; i++)
-		if (!f->can[i].known && !site_end(&f->fence[i], FENCE_MS) &&
-			!args_listed(f->dead, f->other[i]->at->site))
-			return false;
-	return true;
+	return f->old_dead || others_stopped || (f->accept_loss && lost_are_dead(f));
 }
 
-static void stop_receiving(failover *f, unsigned i)
+/* Fails only when nothing may be done any more: by somebody else's record, or because there is none to read. */
+static err_t stop_receiving(failover *f, unsigned i)
 {
 	move_member *mm = f->other[i];
-	err_t e = mm->db || f->fence[i].began_ms == 0 ? move_reach_locked(mm, LOCK_WAIT_MS)
-						      : ERR_CELL_UNAVAILABLE;
+	err_t e = move_lock(&f->m, mm, LOCK_WAIT_MS);
 
+	if (e == ERR_CONTROL_CONFLICT || e == ERR_CONTROL_UNAVAILABLE)
+		return e;
 	if (e == ERR_OK)
 		e = role_stop_receiving(mm->db);
 	if (e == ERR_OK)
@@ -287,6 +300,7 @@ static void stop_receiving(failover *f, unsigned i)
 			mm->at->site, mm->view.received, mm->view.slave_pos);
 	else
 		journal_step(f->m.journal, "lost", "%s cannot be reached", mm->at->site);
+	return ERR_OK;
 }
 
 static int partly(const failover *f, const char *why)
@@ -297,6 +311,15 @@ static int partly(const failover *f, const char *why)
 		"back to %s,\n"
 		"      hbctl cells failover %s --undo --reason TEXT --confirm %s\n",
 		why, f->m.cell->name, f->old->at->site, f->m.cell->name, f->m.cell->name);
+	return VERB_PARTLY;
+}
+
+/* Somebody else has changed the record, or nobody can read it. */
+static int stopped(const failover *f, err_t e)
+{
+	verb_fail(e, "the control record of cell %s", f->m.cell->name);
+	fprintf(stderr, "hbctl: this one stops here.\nNext: hbctl cells status, and this command "
+			"again if it still shows the need\n");
 	return VERB_PARTLY;
 }
 
@@ -368,9 +391,13 @@ static int give_up_primary(failover *f)
 			e, "the control record of cell %s; nothing was changed", f->m.cell->name);
 	journal_step(f->m.journal, "begun", "the record says failing: nobody follows %s anew",
 		f->old->at->site);
-	fences_begin(f);
-	for (unsigned i = 0; i < f->n; i++)
-		stop_receiving(f, i);
+	fence_begin(f, f->old, &f->fence_old);
+	for (unsigned i = 0; i < f->n && e == ERR_OK; i++)
+		e = stop_receiving(f, i);
+	if (e != ERR_OK) {
+		say_fenced(f);
+		return stopped(f, e);
+	}
 	alone = one_writer(f);
 	if (!say_doubts(f) && !f->accept_loss)
 		return partly(f, "a member that may have acknowledged cannot be asked");
@@ -393,59 +420,45 @@ static int give_up_primary(failover *f)
 	return code;
 }
 
-/* Back to the old primary, which comes up by its own rules. */
-static int undo(failover *f)
-{
-	const topology_site *site = topology_site_named(verb_topology(), f->old->at->site);
-	const char *const args[] = {"start", f->m.cell->name, NULL};
-	control_record want = f->m.record;
-	site_job job;
-	err_t e;
-
-	if (f->m.record.change != CONTROL_FAILING && f->m.record.change != CONTROL_SWITCHING) {
-		fprintf(stderr, "hbctl: no failover of cell %s is under way that could be undone\n",
-			f->m.cell->name);
-		return VERB_REFUSED;
-	}
-	want.change = CONTROL_STEADY;
-	e = move_record(&f->m, want);
-	if (e != ERR_OK)
-		return verb_fail(e, "the control record of cell %s", f->m.cell->name);
-	journal_step(f->m.journal, "undone", "the record says steady, primary %s", want.primary);
-	look_at_others(f);
-	for (unsigned i = 0; i < f->n; i++)
-		if (f->other[i]->db && f->other[i]->view.acknowledges &&
-			role_receive_again(f->other[i]->db) != ERR_OK)
-			fprintf(stderr, "hbctl: %s does not receive yet\n", f->other[i]->at->site);
-	if (move_reach(f->old, MOVE_GREET_MS) == ERR_OK && f->old->view.semi_sync_master)
-		e = role_writable(f->old->db);
-	site_begin_live(site, f->m.cell->name, &f->m.record, &job); /* a fence has taken it away */
-	if (!site_end(&job, FENCE_MS))
-		e = ERR_CELL_UNAVAILABLE;
-	site_begin(site, site->run, args, &job);
-	if (!site_end(&job, FENCE_MS) || e != ERR_OK) {
-		fprintf(stderr, "hbctl: %s could not be started.\nNext: start it there\n",
-			site->name);
-		return VERB_PARTLY;
-	}
-	journal_step(f->m.journal, "done", "%s is being started", site->name);
-	return VERB_DONE;
-}
-
 static bool resumes(const failover *f)
 {
-	return f->m.record.change == CONTROL_MOVING &&
-	       role_greets(move_primary((move_t *)(uintptr_t)&f->m)->at, MOVE_GREET_MS);
+	return f->m.record.change == CONTROL_MOVING && role_greets(f->old->at, MOVE_GREET_MS);
 }
 
+/* The rest of one that has named its new primary. When that answers and cannot be opened all the same, --force
+ * gives it up like any other; not where one epoch more would be more than was asked for. */
+static int finish(failover *f)
+{
+	int code = move_finish(&f->m);
+
+	if (code == VERB_DONE || !f->force || f->expect ||
+		(move_reach(f->old, MOVE_GREET_MS) == ERR_OK && !f->old->view.read_only))
+		return code;
+	return preflight(f) == VERB_DONE ? give_up_primary(f) : code;
+}
+
+/* Of one that has begun, nobody has looked yet whether it can go on. */
 static int dry_run(const failover *f)
 {
 	const char *cell = f->m.cell->name, *old = f->old->at->site;
+	const int at = pick(f);
 
+	if (f->undo) {
+		printf("cell %s: the record would say steady, and %s, its primary, take writes "
+		       "again\n",
+			cell, old);
+		return VERB_DONE;
+	}
 	if (resumes(f)) {
 		printf("cell %s: %s has been named already (epoch %llu); the rest would be done\n",
 			cell, old, (unsigned long long)f->m.record.epoch);
 		return VERB_DONE;
+	}
+	if (f->m.record.change == CONTROL_FAILING &&
+		((!say_doubts(f) && !f->accept_loss) || at < 0)) {
+		fprintf(stderr, "hbctl: as things are, no member of cell %s could take over\n",
+			cell);
+		return VERB_REFUSED;
 	}
 	printf("cell %s, epoch %llu at %s. This would be done:\n", cell,
 		(unsigned long long)f->m.record.epoch, old);
@@ -454,7 +467,7 @@ static int dry_run(const failover *f)
 		printf("  3 stop receiving at %s (now at %s)\n", f->other[i]->at->site,
 			f->can[i].received);
 	printf("  4 choose who received most (now %s) and let it apply all\n",
-		f->other[pick(f)]->at->site);
+		f->other[at]->at->site);
 	printf("  5 record: epoch %llu, that one primary\n  6 it takes over, the others follow it\n"
 	       "  7 go-live files, nginx\n  8 a write through the front door\n",
 		(unsigned long long)f->m.record.epoch + 1);
@@ -465,11 +478,11 @@ static int run(failover *f)
 {
 	char what[WHAT_BYTES];
 	const bool resume = resumes(f);
-	int code = VERB_DONE;
+	int code = f->undo ? undo_refused(&f->m) : VERB_DONE;
 
 	if (!resume && !f->undo && f->m.record.change != CONTROL_FAILING)
 		code = preflight(f);
-	else if (!resume)
+	else if (!resume && !f->undo)
 		look_at_others(f);
 	if (code != VERB_DONE || f->dry_run)
 		return code == VERB_DONE ? dry_run(f) : code;
@@ -480,7 +493,7 @@ static int run(failover *f)
 		f->dead ? f->dead : "");
 	if (audit_begin("cells failover", what, f->reason) != ERR_OK)
 		return VERB_FAILED;
-	code = f->undo ? undo(f) : resume ? move_finish(&f->m) : give_up_primary(f);
+	code = f->undo ? undo_failover(&f->m) : resume ? finish(f) : give_up_primary(f);
 	snprintf(what, sizeof(what), "cell %s: epoch %llu at %s", f->m.cell->name,
 		(unsigned long long)f->m.record.epoch, f->m.record.primary);
 	return audit_end("cells failover", what, f->reason, code);
@@ -495,17 +508,18 @@ static uint64_t goal(const failover *f)
 static int with_journal(failover *f)
 {
 	uint64_t expected;
-	int code;
+	bool done;
 
 	if (f->expect && !parse_u64(f->expect, UINT64_MAX - 1, &expected))
 		return verb_usage(USAGE);
-	if (f->expect && expected + 1 != goal(f) && expected + 1 != f->m.record.epoch) {
+	done = f->m.record.change == CONTROL_STEADY && f->expect &&
+	       expected + 1 == f->m.record.epoch;
+	if (f->expect && expected + 1 != goal(f) && !done) {
 		fprintf(stderr, "hbctl: cell %s is at epoch %llu, not %s; nothing was changed\n",
 			f->m.cell->name, (unsigned long long)f->m.record.epoch, f->expect);
 		return VERB_REFUSED;
 	}
-	if (f->expect && expected + 1 == f->m.record.epoch &&
-		f->m.record.change == CONTROL_STEADY) {
+	if (done) {
 		fprintf(stderr,
 			"hbctl: cell %s is at %s, epoch %llu, since a failover from epoch %s\n",
 			f->m.cell->name, f->m.record.primary, (unsigned long long)f->m.record.epoch,
@@ -514,8 +528,7 @@ static int with_journal(failover *f)
 	}
 	if (journal_open(f->m.cell->name, "failover", goal(f), &f->m.journal) != ERR_OK)
 		return VERB_REFUSED;
-	code = run(f);
-	return code;
+	return run(f);
 }
 
 int failover_verb(int argc, char **argv)

@@ -179,16 +179,14 @@ static err_t open_if_ready(const post *p, db_t *db, bool *done)
 
 	if (p->record.change != CONTROL_STEADY && p->record.change != CONTROL_MOVING)
 		return ERR_OK;
-	e = role_read(db, &self);
-	if (e == ERR_OK && (self.follows || self.semi_sync_master == alone))
-		e = role_take_over(db, !alone);
+	e = role_take_over(db, !alone);
 	if (e == ERR_OK)
 		e = role_read(db, &self);
 	if (e != ERR_OK ||
 		!(alone || (self.semi_sync_clients > 0 && some_replica_has_all(p, &self))))
 		return e;
 	if (p->record.epoch > 1) /* the first epoch is written with the first tables */
-		e = role_write_epoch(p->member, LOOK_IO_MS, p->record.epoch);
+		e = role_acknowledged(p->member, LOOK_IO_MS, p->record.epoch);
 	if (e == ERR_OK)
 		e = role_writable(db);
 	*done = e == ERR_OK;

@@ -57,13 +57,11 @@ err_t move_record(move_t *m, control_record want)
 	control_record now;
 	err_t e = control_put(verb_control(), m->cell->name, &want);
 
-	if (e == ERR_OUTCOME_UNKNOWN || e == ERR_CONTROL_CONFLICT) {
-		err_t read = control_get(verb_control(), m->cell->name, &now);
-
-		if (read == ERR_OK && same_record(&now, &want)) {
-			want = now;
-			e = ERR_OK;
-		}
+	if (e == ERR_OUTCOME_UNKNOWN &&
+		control_get(verb_control(), m->cell->name, &now) == ERR_OK &&
+		same_record(&now, &want)) {
+		want = now;
+		e = ERR_OK;
 	}
 	if (e == ERR_OK)
 		m->record = want;
@@ -105,7 +103,7 @@ err_t move_reach(move_member *mm, int64_t greet_ms)
 {
 	err_t e = ERR_OK;
 
-	if (mm->db && !db_alive(mm->db))
+	if (mm->db && (!db_alive(mm->db) || db_stale(mm->db)))
 		move_leave(mm);
 	if (!mm->db)
 		e = role_open(mm->at, greet_ms, MOVE_IO_MS, &mm->db);
@@ -129,18 +127,27 @@ err_t move_reach_locked(move_member *mm, int64_t wait_ms)
 	return role_read(mm->db, &mm->view);
 }
 
+err_t move_lock(move_t *m, move_member *mm, int64_t wait_ms)
+{
+	control_record now;
+	err_t e = move_reach_locked(mm, wait_ms);
+
+	if (e != ERR_OK)
+		return e;
+	e = control_get(verb_control(), m->cell->name, &now);
+	if (e == ERR_OK && now.revision != m->record.revision)
+		e = ERR_CONTROL_CONFLICT;
+	if (e != ERR_OK)
+		move_leave(mm);
+	return e;
+}
+
 static err_t take_over(move_t *m)
 {
 	move_member *p = move_primary(m);
-	const bool waits = m->record.protection == CONTROL_PROTECTED;
-	err_t e = move_reach_locked(p, PRIMARY_WAIT_MS);
+	err_t e = move_lock(m, p, PRIMARY_WAIT_MS);
 
-	if (e == ERR_OK && (p->view.follows || p->view.semi_sync_master != waits))
-		e = role_take_over(p->db, waits);
-	if (e == ERR_OK)
-		journal_step(m->journal, "promoted", "%s follows nobody any more, at %s",
-			p->at->site, p->view.binlog_pos);
-	return e;
+	return e == ERR_OK ? role_take_over(p->db, m->record.protection == CONTROL_PROTECTED) : e;
 }
 
 /* One that the record does not count comes back by readmit. One that follows the new primary but does
@@ -153,7 +160,7 @@ static err_t follow(move_t *m, move_member *mm, bool *changed)
 	*changed = control_in_sync(&m->record, mm->at->site);
 	if (!*changed)
 		return ERR_OK;
-	e = move_reach_locked(mm, 0);
+	e = move_lock(m, mm, 0);
 	if (e != ERR_OK)
 		return e;
 	if (!role_follows(&mm->view, primary))
@@ -198,11 +205,14 @@ static int no_copy(const move_t *m)
 	return VERB_PARTLY;
 }
 
-static int open_for_writing(move_t *m)
+int move_open(move_t *m)
 {
 	move_member *p = move_primary(m);
-	err_t e = role_write_epoch(p->at, MOVE_IO_MS, m->record.epoch);
+	err_t e = take_over(m);
 
+	if (e != ERR_OK)
+		return verb_fail(e, "opening cell %s at %s", m->cell->name, p->at->site);
+	e = role_acknowledged(p->at, MOVE_IO_MS, m->record.epoch);
 	if (e == ERR_OUTCOME_UNKNOWN || e == ERR_DB_LOST || e == ERR_DB_RETRY)
 		return no_copy(m);
 	if (e == ERR_OK)
@@ -346,8 +356,10 @@ int move_finish(move_t *m)
 		verb_fail(e, "the new primary at %s", m->record.primary);
 		return say_partly(m, "the new primary did not take over");
 	}
+	journal_step(m->journal, "promoted", "%s follows nobody any more, at %s", m->record.primary,
+		move_primary(m)->view.binlog_pos);
 	followers(m);
-	code = open_for_writing(m);
+	code = move_open(m);
 	if (code == VERB_DONE)
 		code = tell(m);
 	return code == VERB_DONE ? steady(m) : code;

@@ -41,7 +41,14 @@ move_member *move_primary(move_t *m);
 err_t move_reach(move_member *mm, int64_t greet_ms) MUST_CHECK;
 /* The same with its role lock; somebody else's is waited for. */
 err_t move_reach_locked(move_member *mm, int64_t wait_ms) MUST_CHECK;
+/* The same, and ERR_CONTROL_CONFLICT, without the lock, when the record is another one than m->record by then:
+ * nothing may be done by that any more. */
+err_t move_lock(move_t *m, move_member *mm, int64_t wait_ms) MUST_CHECK;
 void move_leave(move_member *mm);
+
+/* The only way in which hbctl has a primary take writes, by a record that is written already: under its lock,
+ * it waits for acknowledgements if the record says protected, and one has come for all that it has. */
+int move_open(move_t *m);
 
 /* From a record that says MOVING to a cell that works: the new primary takes over, the others follow
  * it, the epoch is written and acknowledged, everybody may write, the programs of all sites are told,

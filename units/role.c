@@ -143,8 +143,10 @@ static err_t one_number(db_t *db, sql_id id, int64_t *out)
 err_t role_lock(db_t *db)
 {
 	int64_t got = 0;
-	err_t e = one_number(db, SQL_UNITS_ROLE_LOCK, &got);
+	err_t e = db_exec(db, SQL_UNITS_ROLE_LOCK_ENDS, DB_NONE, NULL);
 
+	if (e == ERR_OK)
+		e = one_number(db, SQL_UNITS_ROLE_LOCK, &got);
 	if (e == ERR_OK && got != 1)
 		e = ERR_DB_RETRY;
 	return e;
@@ -263,18 +265,29 @@ err_t role_receive_again(db_t *db)
 
 err_t role_take_over(db_t *db, bool waits_for_ack)
 {
+	role_view v;
+	err_t e = role_read(db, &v);
+
+	if (e != ERR_OK || (!v.follows && v.semi_sync_master == waits_for_ack))
+		return e;
 	return RUN(db, SQL_UNITS_SEMI_SYNC_KILL_WAIT, SQL_UNITS_SLAVE_STOP, SQL_UNITS_SLAVE_RESET,
 		SQL_UNITS_SEMI_SYNC_SLAVE_OFF,
 		waits_for_ack ? SQL_UNITS_SEMI_SYNC_MASTER_ON : SQL_UNITS_SEMI_SYNC_MASTER_OFF);
 }
 
-err_t role_write_epoch(const topology_member *m, int64_t io_ms, uint64_t epoch)
+err_t role_acknowledged(const topology_member *m, int64_t io_ms, uint64_t epoch)
 {
 	db_t *db = NULL;
+	uint64_t raised = 0;
+	role_view v;
 	err_t e = verb_db(m, "hongbao", io_ms, &db);
 
 	if (e == ERR_OK)
-		e = db_exec(db, SQL_UNITS_EPOCH_RAISE, DB_ARGS(db_u(epoch), db_u(epoch)), NULL);
+		e = role_read(db, &v);
+	if (e == ERR_OK)
+		e = db_exec(db, SQL_UNITS_EPOCH_RAISE, DB_ARGS(db_u(epoch), db_u(epoch)), &raised);
+	if (e == ERR_OK && raised == 0 && v.read_only) /* an update of nothing waits for nobody */
+		e = db_exec(db, SQL_UNITS_BEAT, DB_NONE, NULL);
 	db_close(&db);
 	return e;
 }

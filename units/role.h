@@ -34,7 +34,8 @@ err_t role_open(const topology_member *m, int64_t greet_ms, int64_t io_ms, db_t 
 err_t role_read(db_t *db, role_view *out) MUST_CHECK;
 bool role_follows(const role_view *v, const topology_member *primary);
 
-/* Ends with the connection, at the latest. ERR_DB_RETRY: somebody else has it. */
+/* May be taken again by whoever has it. Ends with the connection at the latest, and that when nothing is asked
+ * on it for a minute. ERR_DB_RETRY: somebody else has it. */
 err_t role_lock(db_t *db) MUST_CHECK;
 err_t role_unlock(db_t *db) MUST_CHECK;
 
@@ -53,12 +54,15 @@ err_t role_caught_up(db_t *db) MUST_CHECK;
 err_t role_stand_by(db_t *db) MUST_CHECK;
 /* After role_stop_receiving. */
 err_t role_receive_again(db_t *db) MUST_CHECK;
-/* Ends its following, for good; waiting for acknowledgements on or off. It stays read-only. */
+/* Ends its following, for good; waiting for acknowledgements on or off. It stays read-only. Nothing is done
+ * with one that is so already. */
 err_t role_take_over(db_t *db, bool waits_for_ack) MUST_CHECK;
-/* Writes the epoch, which waits for an acknowledgement of it and of all before it, at most io_ms. On a
- * connection of its own: a session that waits for an acknowledgement keeps its locks, the role's among
- * them, long after its client has gone. Then everybody may write. */
-err_t role_write_epoch(const topology_member *m, int64_t io_ms, uint64_t epoch) MUST_CHECK;
+/* After role_take_over: makes certain that all it has is acknowledged, by writing the epoch, or a beat where
+ * that is there already, which waits for an acknowledgement of it and of all before it, at most io_ms. On
+ * a connection of its own: a session that waits for an acknowledgement keeps its locks, the role's among
+ * them, long after its client has gone. One that takes writes has been through this since its start. */
+err_t role_acknowledged(const topology_member *m, int64_t io_ms, uint64_t epoch) MUST_CHECK;
+/* Then everybody may write. */
 err_t role_writable(db_t *db) MUST_CHECK;
 /* The epoch in its database; 0: none yet. */
 err_t role_epoch(db_t *db, uint64_t *out) MUST_CHECK;

@@ -67,22 +67,37 @@ static int preflight(move_t *m, move_member *to)
 	return VERB_DONE;
 }
 
-/* The primary is opened again, and the record says so. */
+/* The record says so, and the primary is opened again. Only whoever has its lock, and the record as it was,
+ * goes back: another hbctl may have given it up meanwhile. */
 static int go_back(move_t *m, const char *why)
 {
 	control_record want = m->record;
 
 	fprintf(stderr, "hbctl: %s\n", why);
 	want.change = CONTROL_STEADY;
-	if (role_writable(move_primary(m)->db) != ERR_OK || move_record(m, want) != ERR_OK) {
-		fprintf(stderr,
-			"hbctl: %s could not be opened again.\nNext: hbctl cells failover %s "
-			"--undo --reason TEXT --confirm %s\n",
-			m->record.primary, m->cell->name, m->cell->name);
-		return VERB_PARTLY;
+	if (move_record(m, want) == ERR_OK && move_open(m) == VERB_DONE) {
+		journal_step(m->journal, "undone", "%s takes writes again", m->record.primary);
+		return VERB_REFUSED;
 	}
-	journal_step(m->journal, "undone", "%s takes writes again", m->record.primary);
-	return VERB_REFUSED;
+	fprintf(stderr,
+		"hbctl: %s could not be opened again.\nNext: hbctl cells failover %s "
+		"--undo --reason TEXT --confirm %s\n",
+		m->record.primary, m->cell->name, m->cell->name);
+	return VERB_PARTLY;
+}
+
+/* Nobody has touched it: somebody else is changing its role, or it does not answer. */
+static int not_locked(const move_t *m, err_t e)
+{
+	const char *primary = m->record.primary;
+
+	verb_fail(e, "the role of %s", primary);
+	if (m->record.change == CONTROL_STEADY) {
+		fprintf(stderr, "hbctl: nothing was changed\n");
+		return e == ERR_CELL_UNAVAILABLE ? VERB_UNREACHABLE : VERB_REFUSED;
+	}
+	fprintf(stderr, "Next: this command again, or hbctl cells failover\n");
+	return VERB_PARTLY;
 }
 
 int switchover_pause(move_t *m, control_change as)
@@ -91,14 +106,15 @@ int switchover_pause(move_t *m, control_change as)
 	control_record want = m->record;
 	err_t e;
 
+	e = move_lock(m, p, LAST_MS);
+	if (e != ERR_OK)
+		return not_locked(m, e);
 	want.change = as;
 	e = m->record.change == as ? ERR_OK : move_record(m, want);
 	if (e != ERR_OK)
 		return verb_fail(e, "the control record of cell %s", m->cell->name);
 	journal_step(m->journal, "begun", "the record says that %s is being closed", p->at->site);
-	e = move_reach_locked(p, LAST_MS);
-	if (e == ERR_OK)
-		e = db_exec(p->db, SQL_UNITS_READ_ONLY_BOUND, DB_NONE, NULL);
+	e = db_exec(p->db, SQL_UNITS_READ_ONLY_BOUND, DB_NONE, NULL);
 	if (e == ERR_OK)
 		e = db_exec(p->db, SQL_UNITS_READ_ONLY, DB_NONE, NULL);
 	if (e == ERR_OK)

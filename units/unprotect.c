@@ -76,6 +76,7 @@ static int go_alone(move_t *m)
 {
 	move_member *p = move_primary(m);
 	control_record want = m->record;
+	int code;
 	err_t e;
 
 	want.protection = CONTROL_UNPROTECTED;
@@ -88,16 +89,9 @@ static int go_alone(move_t *m)
 	alert(m);
 	if (m->record.change == CONTROL_MOVING)
 		return move_finish(m);
-	e = move_reach_locked(p, 10000);
-	if (e == ERR_OK)
-		e = role_take_over(p->db, false);
-	if (e == ERR_OK)
-		e = role_write_epoch(p->at, MOVE_IO_MS, m->record.epoch);
-	if (e == ERR_OK)
-		e = role_writable(p->db);
-	if (e != ERR_OK)
-		return verb_fail(
-			e, "%s still waits for acknowledgements; this command again", p->at->site);
+	code = move_open(m);
+	if (code != VERB_DONE)
+		return code;
 	journal_step(m->journal, "done",
 		"%s takes writes alone.\nNext: hbctl cells readmit %s SITE, soon", p->at->site,
 		m->cell->name);
