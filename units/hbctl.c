@@ -57,9 +57,9 @@ static const struct {
 	{"nginx", "render", nginx_verb, "[--site SITE] [--out FILE] [--user NAME] [--offline]",
 		"nginx's configuration from topology, routes and control records (--offline: "
 		"without)"},
-	{"nginx", "reload", nginx_verb, "[--site SITE] [--user NAME]",
-		"render etc/nginx-SITE.conf, have nginx check it, and reload the one that runs; of "
-		"every site, unless one is named"},
+	{"nginx", "reload", nginx_verb, "[--site SITE [--user NAME]]",
+		"render etc/nginx-SITE.conf, have nginx check it, and reload the one that runs on "
+		"this host; without a site: have every site do so"},
 	{"units", "render", units_verb, "--site SITE [--out DIR]",
 		"drop-ins for systemd: where the programs of a site listen (DIR: "
 		"/etc/systemd/system)"},

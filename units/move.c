@@ -3,6 +3,7 @@
  * away here at any time, and a server that was restarted meanwhile loses nothing by it. */
 #include "units/move.h"
 
+#include "units/doors.h"
 #include "units/gtid.h"
 #include "units/probe.h"
 #include "units/site.h"
@@ -246,40 +247,6 @@ static sites sites_of(const move_t *m)
 	return s;
 }
 
-typedef struct {
-	site_job job[TOPOLOGY_NGINX_MAX];
-} doors;
-
-/* Each has files of its own, so they are told side by side. */
-static void doors_begin(doors *d)
-{
-	static const char *const args[] = {"nginx", NULL};
-	const topology_t *t = verb_topology();
-
-	for (unsigned i = 0; i < t->nginx_count; i++) {
-		const topology_site *site = topology_site_named(t, t->nginx[i].site);
-
-		site_begin(site, site->run, args, &d->job[i]);
-	}
-}
-
-/* True when one of them leads to the new primary; one that is dead leads nowhere, and renders when it is
- * back (whoever starts it: hbctl nginx reload). */
-static bool doors_end(doors *d)
-{
-	const topology_t *t = verb_topology();
-	bool one = false;
-
-	for (unsigned i = 0; i < t->nginx_count; i++) {
-		if (site_end(&d->job[i], SITE_MS))
-			one = true;
-		else
-			fprintf(stderr, "hbctl: the nginx at %s was not reloaded\n",
-				t->nginx[i].site);
-	}
-	return one;
-}
-
 static void live_begin(const move_t *m, sites *s)
 {
 	for (unsigned i = 0; i < s->n; i++)
@@ -317,12 +284,12 @@ static int tell(move_t *m)
 	sites s = sites_of(m);
 	bool nginx, told;
 	long status;
-	doors d;
+	doors_t d;
 
 	live_begin(m, &s);
 	doors_begin(&d);
 	told = live_end(m, &s);
-	nginx = doors_end(&d);
+	nginx = doors_end(&d) > 0; /* one that leads to the new primary */
 	journal_step(m->journal, "nginx", "%s", nginx ? "rendered and reloaded" : "not reloaded");
 	if (!told || !nginx)
 		return say_partly(

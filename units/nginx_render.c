@@ -5,6 +5,8 @@
  * matter of memory and files only: http.keepalive. */
 #include "units/nginx.h"
 
+#include "units/doors.h"
+
 #include "base/arena.h"
 #include "base/jw.h"
 #include "domain/capacity.h"
@@ -694,26 +696,19 @@ static int reload(const topology_nginx *self, const char *user)
 	return VERB_DONE;
 }
 
-/* One that cannot be reloaded does not keep the others from it. */
-static int reload_all(const topology_nginx *only, const char *user)
+/* By the sites' own commands: their files are on other hosts. One that cannot be reloaded does not keep the others
+ * from it. */
+static int reload_all(void)
 {
-	const topology_t *t = verb_topology();
-	unsigned asked = 0, failed = 0;
-	int last = VERB_DONE;
+	const unsigned all = verb_topology()->nginx_count;
+	unsigned reloaded;
+	doors_t d;
 
-	for (unsigned i = 0; i < t->nginx_count; i++) {
-		int status;
-
-		if (only && only != &t->nginx[i])
-			continue;
-		asked++;
-		status = reload(&t->nginx[i], user);
-		if (status != VERB_DONE) {
-			failed++;
-			last = status;
-		}
-	}
-	return failed == 0 || failed == asked ? last : VERB_PARTLY;
+	doors_begin(&d);
+	reloaded = doors_end(&d);
+	if (reloaded == all)
+		return VERB_DONE;
+	return reloaded ? VERB_PARTLY : VERB_UNREACHABLE;
 }
 
 typedef struct {
@@ -747,14 +742,16 @@ int nginx_verb(int argc, char **argv)
 {
 	static const char usage[] =
 		"nginx render [--site SITE] [--out FILE] [--user NAME] [--offline] | "
-		"nginx reload [--site SITE] [--user NAME]";
-	nginx_options o = {.user = getenv("HB_NGINX_USER")};
+		"nginx reload [--site SITE [--user NAME]]";
+	const char *const usual = getenv("HB_NGINX_USER");
+	nginx_options o = {.user = usual};
 	const topology_nginx *self;
 	bool reloads = !strcmp(argv[0], "reload");
 	err_t e;
 
 	/* What runs must follow the control records, and lies where nginx reads it. */
-	if (!read_options(argc, argv, &o) || (reloads && (o.offline || o.out)))
+	if (!read_options(argc, argv, &o) ||
+		(reloads && (o.offline || o.out || (!o.site && o.user != usual))))
 		return verb_usage(usage);
 	self = o.site ? topology_nginx_at(verb_topology(), o.site) : NULL;
 	if (o.site && !self) {
@@ -762,7 +759,7 @@ int nginx_verb(int argc, char **argv)
 		return VERB_USAGE;
 	}
 	if (reloads)
-		return reload_all(self, o.user);
+		return self ? reload(self, o.user) : reload_all();
 	e = render(self ? self : &verb_topology()->nginx[0], o.out, o.user, o.offline);
 	return e == ERR_OK ? VERB_DONE : verb_fail(e, "nginx render");
 }

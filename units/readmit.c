@@ -8,6 +8,7 @@
 
 #include "units/args.h"
 #include "units/audit.h"
+#include "units/doors.h"
 #include "units/gtid.h"
 #include "units/move.h"
 #include "units/site.h"
@@ -57,7 +58,7 @@ static bool site_does(const readmit *r, const char *prefix, const char *const *a
 	return site_end(&job, SITE_MS);
 }
 
-/* Its programs learn who is the primary. */
+/* Its programs, and its nginx, learn who is the primary. Only the programs have to: others have doors. */
 static bool tell_site(const readmit *r)
 {
 	const topology_site *site = topology_site_named(verb_topology(), r->it->at->site);
@@ -65,6 +66,7 @@ static bool tell_site(const readmit *r)
 
 	site_begin_live(site, r->m.cell->name, &r->m.record, &live);
 	return site_end(&live, SITE_MS);
+	doors_reload_at(site->name);
 }
 
 /* Dead for certain, then told the truth, then started. */

@@ -1,7 +1,9 @@
 """One member of a cell is lost, and another takes over: nothing acknowledged is lost, nothing refused took effect, and whatever is
 interrupted is finished by the same command. Each test leaves the cells as it found them."""
+import os
 import re
 import signal
+import subprocess
 import time
 
 import cells
@@ -21,6 +23,16 @@ def elsewhere(stack, cell, packet, uid):
     """A claim in the other cell goes through at once."""
     answer = stack.claim(uid, packet)
     assert answer.status == 200, answer
+
+
+def other_topology(stack, folder, pattern, text):
+    """A configuration for hbctl that differs in its topology."""
+    topology, config = folder / 'topology.cfg', folder / 'hongbao.cfg'
+    told, n = re.subn(pattern, text, (stack.folder / 'etc/topology.cfg').read_text())
+    assert n
+    topology.write_text(told)
+    config.write_text((stack.folder / 'etc/hongbao.cfg').read_text().replace(f'{stack.folder}/etc/topology.cfg', str(topology)))
+    return config
 
 
 def begun_as_active(stack, site):
@@ -84,10 +96,7 @@ def test_a_member_out_of_reach_stops_a_failover_before_it_begins(stack):
 
 def test_who_cannot_be_killed_must_be_said_to_be_dead(stack, tmp_path):
     """Two servers at sites that nobody can reach could go on with each other: hbctl asks, and then waits for a copy."""
-    topology, config = tmp_path / 'topology.cfg', tmp_path / 'hongbao.cfg'
-    text = (stack.folder / 'etc/topology.cfg').read_text()
-    topology.write_text(re.sub(r'(name = "(?:east|north)"; fence = )"[^"]*"', r'\1"false"', text))
-    config.write_text((stack.folder / 'etc/hongbao.cfg').read_text().replace(f'{stack.folder}/etc/topology.cfg', str(topology)))
+    config = other_topology(stack, tmp_path, r'(name = "(?:east|north)"; fence = )"[^"]*"', r'\1"false"')
 
     def give_up(*more):
         return cells.hbctl(stack, '--config', config, 'cells', 'failover', 'A', '--reason', 'a test', '--confirm', 'A', *more)
@@ -139,6 +148,43 @@ def test_a_failover_that_has_begun_can_be_undone(stack):
     assert (now['primary'], now['epoch']) == (before['primary'], before['epoch'])
     packet = stack.open_packet(1001, 1000, 3)
     assert stack.claim_until(1002, packet).json['outcome'] == 'claimed'
+
+
+def test_a_front_door_that_was_cut_off_is_told_by_readmit(stack, tmp_path):
+    """The nginx at east lives on, and neither answers nor can be reloaded while the cell moves away from it."""
+    doors = {door['site']: hb.Client(f'http://{door["host"]}:{door["front_port"]}') for door in stack.doors}
+    nginx = [stack.pid('nginx-east'), *map(int, subprocess.run(['pgrep', '-P', str(stack.pid('nginx-east'))], capture_output=True, text=True).stdout.split())]
+    run = next(s['run'] for s in stack.topology['sites'] if s['name'] == 'east')
+    cut_off = tmp_path / 'run'
+    cut_off.write_text(f'#!/bin/sh\n[ "$1" != nginx ] || exit 255\nexec {run} "$@"\n')
+    cut_off.chmod(0o755)
+    config = other_topology(stack, tmp_path, rf'(name = "east"; .*run = )"{re.escape(run)}"', rf'\1"{cut_off}"')
+
+    def writes(site):
+        return doors[site].call('GET', '/v1/me/seed', token=stack.mint(1001)).status
+
+    stack.wait(lambda: (writes('east'), writes('west')) == (200, 200), 'both doors lead to the primary')
+    for pid in nginx:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        done = cells.hbctl(stack, '--config', config, 'cells', 'failover', 'A', '--reason', 'a test', '--confirm', 'A', '--force')
+    finally:
+        for pid in reversed(nginx):
+            os.kill(pid, signal.SIGCONT)
+    assert done.returncode == 0 and 'hbctl nginx reload' in done.stdout, done.stdout
+    assert (writes('east'), writes('west')) == (503, 200)
+    back = cells.readmit(stack, 'A', 'east')
+    assert back.returncode == 0, back.stdout
+    stack.wait(lambda: writes('east') == 200, 'the door at east leads to the new primary')
+
+
+def test_nginx_reload_asks_every_site(stack, tmp_path):
+    """An installation has each nginx on another host: here, each site's command notes that it was asked."""
+    asked = tmp_path / 'asked'
+    config = other_topology(stack, tmp_path, r'run = "[^"]*\'([^\']*)\' (\w+)"', rf'run = "echo >>{asked} \2"')
+    done = cells.hbctl(stack, '--config', config, 'nginx', 'reload')
+    assert done.returncode == 0, done.stdout
+    assert sorted(asked.read_text().splitlines()) == ['east nginx', 'west nginx']
 
 
 def test_a_replica_started_during_a_failover_does_not_come_back_to_the_old_primary(stack):
