@@ -42,7 +42,10 @@ static bool write_live(const topology_cell *cell, const control_record *r)
 			cell->name, r, &jobs[i]);
 	for (unsigned i = 0; i < cell->member_count; i++)
 		if (!site_end(&jobs[i], LIVE_MS)) {
-			fprintf(stderr, "hbctl: site %s has no go-live file of cell %s\n",
+			fprintf(stderr,
+				"hbctl: site %s was not told of cell %s.\nNext: this command "
+				"again, "
+				"once it can be reached\n",
 				cell->member[i].site, cell->name);
 			all = false;
 		}
@@ -52,6 +55,7 @@ static bool write_live(const topology_cell *cell, const control_record *r)
 static int init(void)
 {
 	const topology_t *t = verb_topology();
+	bool all = true;
 
 	for (unsigned i = 0; i < t->cell_count; i++) {
 		control_record r;
@@ -59,12 +63,11 @@ static int init(void)
 
 		if (e != ERR_OK)
 			return verb_fail(e, "cell %s", t->cell[i].name);
-		if (!write_live(&t->cell[i], &r))
-			return VERB_FAILED;
+		all = write_live(&t->cell[i], &r) && all;
 		printf("cell %s: epoch %llu, primary %s\n", t->cell[i].name,
 			(unsigned long long)r.epoch, r.primary);
 	}
-	return VERB_DONE;
+	return all ? VERB_DONE : VERB_PARTLY;
 }
 
 int cells_verb(int argc, char **argv)
