@@ -370,7 +370,7 @@ static int take(failover *f, move_member *chosen)
 			control_record_add(&want, f->other[i]->at->site);
 	e = move_record(&f->m, want);
 	if (e != ERR_OK)
-		return verb_fail(e, "the control record of cell %s", f->m.cell->name);
+		return verb_begun(verb_fail(e, "the control record of cell %s", f->m.cell->name));
 	journal_step(f->m.journal, "recorded", "epoch %llu, primary %s",
 		(unsigned long long)want.epoch, want.primary);
 	return move_finish(&f->m);
@@ -387,8 +387,9 @@ static int give_up_primary(failover *f)
 	if (f->m.record.change != CONTROL_FAILING)
 		e = move_record(&f->m, want);
 	if (e != ERR_OK)
-		return verb_fail(
-			e, "the control record of cell %s; nothing was changed", f->m.cell->name);
+		return verb_fail(e, "the control record of cell %s; %s", f->m.cell->name,
+			e == ERR_OUTCOME_UNKNOWN ? "this command again tells"
+						 : "nothing was changed");
 	journal_step(f->m.journal, "begun", "the record says failing: nobody follows %s anew",
 		f->old->at->site);
 	fence_begin(f, f->old, &f->fence_old);

@@ -344,6 +344,14 @@ int verb_fail(err_t e, const char *what, ...)
 	return exit_of(e);
 }
 
+int verb_begun(int code)
+{
+	if (code == VERB_DONE || code == VERB_PARTLY)
+		return code;
+	fputs("hbctl: what was done before that stands.\nNext: this command again\n", stderr);
+	return VERB_PARTLY;
+}
+
 int verb_usage(const char *text)
 {
 	fprintf(stderr, "usage: hbctl %s\n", text);

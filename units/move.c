@@ -329,5 +329,5 @@ int move_finish(move_t *m)
 	code = move_open(m);
 	if (code == VERB_DONE)
 		code = tell(m);
-	return code == VERB_DONE ? steady(m) : code;
+	return code == VERB_DONE ? steady(m) : verb_begun(code);
 }

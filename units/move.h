@@ -52,7 +52,7 @@ int move_open(move_t *m);
 
 /* From a record that says MOVING to a cell that works: the new primary takes over, the others follow
  * it, the epoch is written and acknowledged, everybody may write, the programs of all sites are told,
- * nginx follows, a write goes through the front door, and the record says steady. */
+ * nginx follows, a write goes through the front door, and the record says steady. VERB_DONE or VERB_PARTLY. */
 int move_finish(move_t *m);
 
 #endif

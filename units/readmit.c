@@ -34,6 +34,7 @@ typedef struct {
 	move_t m;
 	const char *reason;
 	move_member *it;
+	bool begun; /* something was changed */
 } readmit;
 
 static bool counted(const readmit *r)
@@ -65,8 +66,8 @@ static bool tell_site(const readmit *r)
 	site_job live;
 
 	site_begin_live(site, r->m.cell->name, &r->m.record, &live);
-	return site_end(&live, SITE_MS);
 	doors_reload_at(site->name);
+	return site_end(&live, SITE_MS);
 }
 
 /* Dead for certain, then told the truth, then started. */
@@ -81,9 +82,11 @@ static int start_anew(readmit *r)
 		fprintf(stderr, "hbctl: %s cannot be fenced; nothing was changed\n", site->name);
 		return VERB_UNREACHABLE;
 	}
+	r->begun = true;
 	journal_step(r->m.journal, "fenced", "%s is dead", site->name);
 	if (!tell_site(r) || !site_does(r, site->run, start)) {
-		fprintf(stderr, "hbctl: %s cannot be started\n", site->name);
+		fprintf(stderr, "hbctl: %s cannot be started.\nNext: this command again\n",
+			site->name);
 		return VERB_PARTLY;
 	}
 	journal_step(r->m.journal, "started", "%s is told of epoch %llu and started", site->name,
@@ -107,6 +110,12 @@ static int refused(const readmit *r)
 	return VERB_PARTLY;
 }
 
+static int silent(const readmit *r)
+{
+	fprintf(stderr, "hbctl: %s does not answer.\nNext: this command again\n", r->it->at->site);
+	return VERB_PARTLY;
+}
+
 /* After its start: its settler has given it a role. One that is up and is given none must be rebuilt
  * (units/member.c). */
 static int wait_settled(readmit *r)
@@ -124,7 +133,7 @@ static int wait_settled(readmit *r)
 		else if (!r->it->view.follows && clk_mono_ms() - up_since_ms > ALONE_MS)
 			return refused(r);
 		if (clk_mono_ms() > end_ms)
-			return r->it->db ? refused(r) : VERB_PARTLY;
+			return r->it->db ? refused(r) : silent(r);
 		clk_sleep_ms(LOOK_EVERY_MS);
 	}
 }
@@ -135,7 +144,7 @@ static int wait_following(readmit *r)
 
 	while (!follows_well(r) || !r->it->view.receiving) {
 		if ((r->it->db && r->it->view.receive_error == DIVERGED) || clk_mono_ms() > end_ms)
-			return r->it->db ? refused(r) : VERB_PARTLY;
+			return r->it->db ? refused(r) : silent(r);
 		clk_sleep_ms(LOOK_EVERY_MS);
 	}
 	journal_step(r->m.journal, "follows", "%s follows %s from %s", r->it->at->site,
@@ -203,6 +212,7 @@ static err_t count_it(readmit *r)
 	e = move_record(&r->m, want);
 	if (e != ERR_OK)
 		return e;
+	r->begun = true;
 	journal_step(r->m.journal, "recorded", "%s is counted on", r->it->at->site);
 	e = role_follow(r->it->db, move_primary(&r->m)->at);
 	return e == ERR_OK ? role_unlock(r->it->db) : e;
@@ -272,6 +282,7 @@ static int protect(readmit *r)
 		e = role_unlock(p->db);
 	if (e != ERR_OK)
 		return verb_fail(e, "%s does not wait for acknowledgements", p->at->site);
+	r->begun = true;
 	code = catch_up(r);
 	if (code != VERB_DONE)
 		return code;
@@ -354,6 +365,8 @@ static int run(readmit *r)
 	if (audit_begin("cells readmit", what, r->reason) != ERR_OK)
 		return VERB_FAILED;
 	code = bring_back(r);
+	if (r->begun)
+		code = verb_begun(code);
 	snprintf(what, sizeof(what), "cell %s: %s is %scounted on", r->m.cell->name,
 		r->it->at->site, counted(r) ? "" : "not ");
 	return audit_end("cells readmit", what, r->reason, code);

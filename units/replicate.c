@@ -170,7 +170,7 @@ static int run_rebuild(move_t *m, const char *site, const char *reason, bool dea
 	code = rebuild(m, site, dead);
 	move_end(m); /* readmit has a journal of its own */
 	if (code == VERB_DONE)
-		code = readmit_member(cell, site, reason);
+		code = verb_begun(readmit_member(cell, site, reason));
 	return audit_end("cells replicate", what, reason, code);
 }
 

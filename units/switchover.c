@@ -36,7 +36,33 @@ static bool sound(const move_t *m, const move_member *mm)
 	       v->receiving && v->applying && role_follows(v, primary);
 }
 
-/* Nothing has been changed yet. */
+int switchover_refused(const move_t *m, int code)
+{
+	const char *cell = m->cell->name, *primary = m->record.primary;
+
+	if (m->record.change != CONTROL_SWITCHING) {
+		fprintf(stderr, "hbctl: nothing was changed\n");
+		return code;
+	}
+	fprintf(stderr,
+		"hbctl: a switchover of cell %s has begun, and %s is closed.\n"
+		"Next: this command again once that is mended; or, to open %s again,\n"
+		"      hbctl cells failover %s --undo --reason TEXT --confirm %s\n",
+		cell, primary, primary, cell, cell);
+	return VERB_PARTLY;
+}
+
+static int not_sound(const move_t *m, const move_member *to)
+{
+	fprintf(stderr, "hbctl: %s is not in sync (or does not follow and acknowledge now)\n",
+		to->at->site);
+	if (m->record.change == CONTROL_STEADY)
+		fprintf(stderr, "Next: hbctl cells readmit %s %s --reason TEXT\n", m->cell->name,
+			to->at->site);
+	return switchover_refused(m, VERB_REFUSED);
+}
+
+/* Nothing has been changed yet, but by an hbctl that died. */
 static int preflight(move_t *m, move_member *to)
 {
 	move_member *p = move_primary(m);
@@ -44,25 +70,18 @@ static int preflight(move_t *m, move_member *to)
 	if (m->record.protection == CONTROL_UNPROTECTED) {
 		fprintf(stderr, "hbctl: cell %s is UNPROTECTED.\nNext: readmit a member first\n",
 			m->cell->name);
-		return VERB_REFUSED;
+		return switchover_refused(m, VERB_REFUSED);
 	}
 	if (move_reach(p, MOVE_GREET_MS) != ERR_OK || move_reach(to, MOVE_GREET_MS) != ERR_OK) {
-		fprintf(stderr, "hbctl: %s cannot be reached; nothing was changed.\n",
+		fprintf(stderr, "hbctl: %s cannot be reached\n",
 			p->db ? to->at->site : p->at->site);
-		return VERB_UNREACHABLE;
+		return switchover_refused(m, VERB_UNREACHABLE);
 	}
-	if (!sound(m, to)) {
-		fprintf(stderr,
-			"hbctl: %s is not in sync (or does not follow and acknowledge now); "
-			"nothing was "
-			"changed.\nNext: hbctl cells readmit %s %s --reason TEXT\n",
-			to->at->site, m->cell->name, to->at->site);
-		return VERB_REFUSED;
-	}
+	if (!sound(m, to))
+		return not_sound(m, to);
 	if (!wait_applied(to, p->view.binlog_pos, READY_MS)) {
-		fprintf(stderr, "hbctl: %s lags too far behind; nothing was changed\n",
-			to->at->site);
-		return VERB_REFUSED;
+		fprintf(stderr, "hbctl: %s lags too far behind\n", to->at->site);
+		return switchover_refused(m, VERB_REFUSED);
 	}
 	return VERB_DONE;
 }
@@ -169,12 +188,24 @@ static int hand_over(move_t *m, move_member *to)
 	snprintf(want.primary, sizeof(want.primary), "%s", to->at->site);
 	e = move_record(m, want);
 	if (e != ERR_OK)
-		return verb_fail(e, "the control record of cell %s; this command again tells",
-			m->cell->name);
+		return verb_begun(verb_fail(e, "the control record of cell %s", m->cell->name));
 	journal_step(m->journal, "recorded", "epoch %llu, primary %s",
 		(unsigned long long)want.epoch, want.primary);
 	move_leave(p); /* and its lock with it */
 	return move_finish(m);
+}
+
+/* What was under way led to another primary than the one that is wanted. */
+static int elsewhere(const move_t *m, const move_member *to)
+{
+	if (!strcmp(m->record.primary, to->at->site))
+		return VERB_DONE;
+	fprintf(stderr,
+		"hbctl: what had begun is finished: cell %s is at %s.\nNext: this command again "
+		"moves "
+		"it to %s\n",
+		m->cell->name, m->record.primary, to->at->site);
+	return VERB_PARTLY;
 }
 
 int switchover_to(move_t *m, move_member *to)
@@ -202,6 +233,8 @@ int switchover_to(move_t *m, move_member *to)
 	if (audit_begin(m->verb, what, m->reason) != ERR_OK)
 		return VERB_FAILED;
 	code = resume ? move_finish(m) : hand_over(m, to);
+	if (code == VERB_DONE)
+		code = elsewhere(m, to);
 	snprintf(what, sizeof(what), "cell %s: epoch %llu at %s", m->cell->name,
 		(unsigned long long)m->record.epoch, m->record.primary);
 	return audit_end(m->verb, what, m->reason, code);

@@ -134,7 +134,7 @@ static int run(move_t *m, const char *dead)
 		dead ? ", said to be dead: " : "", dead ? dead : "");
 	if (audit_begin("cells unprotect", what, m->reason) != ERR_OK)
 		return VERB_FAILED;
-	code = fence_others(m, dead) ? go_alone(m) : VERB_PARTLY;
+	code = fence_others(m, dead) ? verb_begun(go_alone(m)) : VERB_PARTLY;
 	return audit_end("cells unprotect", what, m->reason, code);
 }
 

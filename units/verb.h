@@ -77,6 +77,9 @@ err_t verb_write_secret(const char *path, const char *data, size_t n) MUST_CHECK
 
 /* "hbctl: <what>: <title of e>" to stderr; returns the exit code that fits e. */
 int verb_fail(err_t e, const char *what, ...) PRINTF_LIKE(2, 3);
+/* Of a verb that has changed something already: VERB_DONE or VERB_PARTLY, never a code that says that nothing was
+ * changed; unless `code` has said so, says that the same command goes on. */
+int verb_begun(int code);
 int verb_usage(const char *text); /* "usage: hbctl <text>"; returns VERB_USAGE */
 
 #endif

@@ -28,6 +28,9 @@ def record(stack, cell):
 
 # Behind which of them hbctl is killed by HB_CTL_DIE_AFTER (units/journal.c).
 FAILOVER_STEPS = ('begun', 'stopped', 'chosen', 'applied', 'recorded', 'promoted', 'followed', 'epoch', 'writable', 'live', 'nginx', 'probed', 'done')
+# What drain SITE and replicate rebuild add to those.
+DRAIN_STEPS = ('begun', 'paused', 'recorded', 'writable', 'dropped')
+REBUILD_STEPS, READMIT_STEPS = ('dropped', 'fenced', 'copied'), ('started', 'recorded', 'follows', 'caught-up')
 SWITCHOVER_STEPS = ('begun', 'paused', 'applied', 'recorded', 'promoted', 'followed', 'epoch', 'writable', 'live', 'nginx', 'probed', 'done')
 
 
@@ -43,8 +46,12 @@ def switchover(stack, cell, site, **options):
     return hbctl(stack, 'cells', 'switchover', cell, '--to', site, '--reason', 'a test', **options)
 
 
-def drain(stack, what, *more):
-    return hbctl(stack, 'cells', 'drain', what, '--reason', 'a test', '--confirm', what, *more)
+def drain(stack, what, *more, **options):
+    return hbctl(stack, 'cells', 'drain', what, '--reason', 'a test', '--confirm', what, *more, **options)
+
+
+def rebuild(stack, cell, site, **options):
+    return hbctl(stack, 'cells', 'replicate', cell, 'rebuild', site, '--reason', 'a test', '--confirm', site, **options)
 
 
 def sites(stack, cell):

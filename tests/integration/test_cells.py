@@ -89,6 +89,42 @@ def test_a_site_is_drained_and_comes_back(stack):
     assert all('east' in cells.record(stack, cell)['in_sync'] for cell in ('A', 'B'))
 
 
+def test_a_rebuild_killed_behind_each_step_is_finished_by_the_same_command_or_by_readmit(stack):
+    for step in cells.REBUILD_STEPS + cells.READMIT_STEPS:
+        first = cells.rebuild(stack, 'A', 'north', env={'HB_CTL_DIE_AFTER': step})
+        assert first.returncode == -signal.SIGKILL, (step, first.stdout)
+        again = cells.readmit(stack, 'A', 'north') if step in cells.READMIT_STEPS else cells.rebuild(stack, 'A', 'north')
+        assert again.returncode == 0, (step, first.stdout, again.stdout)
+        assert sorted(cells.record(stack, 'A')['in_sync']) == ['east', 'north', 'west'], step
+    equal = cells.hbctl(stack, 'cells', 'replicate', 'A', 'verify', 'north')
+    assert equal.returncode == 0, equal.stdout
+
+
+def test_a_switchover_that_cannot_go_on_says_how_to_go_back(stack):
+    packet = stack.open_packet(1001, 1000, 3)
+    first = cells.switchover(stack, 'A', 'west', env={'HB_CTL_DIE_AFTER': 'paused'})
+    assert first.returncode == -signal.SIGKILL, first.stdout
+    with stack.db('A', 'west') as db, db.cursor() as cursor:
+        cursor.execute('STOP SLAVE IO_THREAD')
+    again = cells.switchover(stack, 'A', 'west')
+    assert again.returncode == 4 and 'hbctl cells failover A --undo' in again.stdout and 'nothing was changed' not in again.stdout, again.stdout
+    undone = cells.failover(stack, 'A', '--undo')
+    assert undone.returncode == 0, undone.stdout
+    assert cells.record(stack, 'A')['primary'] == 'east'
+    assert stack.claim_until(1002, packet).json['outcome'] == 'claimed'
+
+
+def test_a_switchover_elsewhere_than_what_has_begun_says_so(stack):
+    first = cells.switchover(stack, 'A', 'west', env={'HB_CTL_DIE_AFTER': 'recorded'})
+    assert first.returncode == -signal.SIGKILL, first.stdout
+    other = cells.switchover(stack, 'A', 'north')
+    assert other.returncode == 4 and 'this command again' in other.stdout, other.stdout
+    assert cells.record(stack, 'A')['primary'] == 'west' and 'change' not in cells.record(stack, 'A')
+    again = cells.switchover(stack, 'A', 'north')
+    assert again.returncode == 0, again.stdout
+    assert cells.record(stack, 'A')['primary'] == 'north'
+
+
 def test_a_drained_cell_takes_no_writes_and_the_other_does(stack):
     packet, other = stack.open_packet(1001, 1000, 3), stack.open_packet(1501, 1000, 3)
     done = cells.drain(stack, 'A')
@@ -204,7 +240,7 @@ def test_verify_finds_a_planted_difference_and_rebuild_mends_it(stack):
             assert cursor.execute('UPDATE claim SET amount = amount + 1 WHERE packet_id = %s AND uid = 1002', (packet,)) == 1
         found = cells.hbctl(stack, 'cells', 'replicate', 'A', 'verify', 'north')
         assert found.returncode == 10 and 'claim differs' in found.stdout, found.stdout
-        done = cells.hbctl(stack, 'cells', 'replicate', 'A', 'rebuild', 'north', '--reason', 'a test', '--confirm', 'north')
+        done = cells.rebuild(stack, 'A', 'north')
         assert done.returncode == 0, done.stdout
         equal = cells.hbctl(stack, 'cells', 'replicate', 'A', 'verify', 'north')
         assert equal.returncode == 0, equal.stdout
@@ -227,7 +263,7 @@ def test_a_diverged_old_primary_is_refused_and_rebuilt(stack):
     refused = cells.readmit(stack, 'A', 'east')
     assert refused.returncode == 4 and 'rebuild' in refused.stdout, refused.stdout
     assert 'east' not in cells.record(stack, 'A')['in_sync']
-    done = cells.hbctl(stack, 'cells', 'replicate', 'A', 'rebuild', 'east', '--reason', 'a test', '--confirm', 'east')
+    done = cells.rebuild(stack, 'A', 'east')
     assert done.returncode == 0, done.stdout
     assert 'east' in cells.record(stack, 'A')['in_sync']
     equal = cells.hbctl(stack, 'cells', 'replicate', 'A', 'verify')

@@ -150,6 +150,22 @@ def test_a_failover_that_has_begun_can_be_undone(stack):
     assert stack.claim_until(1002, packet).json['outcome'] == 'claimed'
 
 
+def test_an_undoing_that_was_killed_is_finished_by_the_same_command(stack):
+    """The record says steady already, and the primary is down, and kept down by its fence."""
+    first = cells.failover(stack, 'A', '--force', env={'HB_CTL_DIE_AFTER': 'chosen'})
+    assert first.returncode == -signal.SIGKILL, first.stdout
+    stack.wait(lambda: stack.pid('A-db-east') is None, 'east is fenced')
+    undone = cells.failover(stack, 'A', '--undo', env={'HB_CTL_DIE_AFTER': 'undone'})
+    assert undone.returncode == -signal.SIGKILL, undone.stdout
+    assert 'change' not in cells.record(stack, 'A') and stack.pid('A-db-east') is None
+    again = cells.failover(stack, 'A', '--undo')
+    assert again.returncode == 0, again.stdout
+    stack.wait(lambda: cells.status(stack, 'A')['ready'], 'east is back', seconds=60)
+    packet = stack.open_packet(1001, 1000, 3)
+    assert stack.claim_until(1002, packet).json['outcome'] == 'claimed'
+    assert cells.failover(stack, 'A', '--undo').returncode == 3, 'there is nothing to undo'
+
+
 def test_a_front_door_that_was_cut_off_is_told_by_readmit(stack, tmp_path):
     """The nginx at east lives on, and neither answers nor can be reloaded while the cell moves away from it."""
     doors = {door['site']: hb.Client(f'http://{door["host"]}:{door["front_port"]}') for door in stack.doors}
