@@ -151,7 +151,8 @@ static int rebuild(move_t *m, const char *site, bool dead)
 		return VERB_UNREACHABLE;
 	}
 	if (control_in_sync(&m->record, site))
-		code = drain_member(m, target, dead);
+		code = drain_leaves_a_copy(m, target) ? drain_member(m, target, dead)
+						      : VERB_REFUSED;
 	move_leave(target);
 	return code == VERB_DONE ? copy(m, source, target) : code;
 }

@@ -8,6 +8,7 @@ import threading
 import time
 
 import cells
+import hb
 import pytest
 from bot import bot, bot_every  # noqa: F401 the fixtures
 
@@ -81,12 +82,47 @@ def test_a_site_is_drained_and_comes_back(stack):
         assert stack.pid(f'{cell}-db-east') is None
     packet = stack.open_packet(1001, 1000, 3)
     assert stack.claim_until(1502, packet).json['outcome'] == 'claimed'
-    refused = cells.drain(stack, 'north')
-    assert refused.returncode in (3, 4), refused.stdout
-    assert all('north' in cells.record(stack, cell)['in_sync'] for cell in ('A', 'B')), 'the last copy stays'
+    before = [cells.record(stack, cell) for cell in ('A', 'B')]
+    for site in ('north', 'west'):
+        refused = cells.drain(stack, site)
+        assert refused.returncode == 3, refused.stdout
+        assert [cells.record(stack, cell) for cell in ('A', 'B')] == before, 'the last copy stays, and so does the primary'
     back = cells.drain(stack, 'east', '--undo')
     assert back.returncode == 0, back.stdout
     assert all('east' in cells.record(stack, cell)['in_sync'] for cell in ('A', 'B'))
+
+
+def test_a_drain_of_which_one_cell_was_refused_is_partly_done(stack):
+    """Without north only west would have a copy of what cell A writes, and so east may not leave it; of cell B it may."""
+    before = cells.record(stack, 'A')
+    stack.kill('A-db-north', signal.SIGSTOP)
+    try:
+        partly = cells.drain(stack, 'east')
+    finally:
+        stack.kill('A-db-north', signal.SIGCONT)
+    assert partly.returncode == 4, partly.stdout
+    assert cells.record(stack, 'A') == before
+    assert 'east' not in cells.record(stack, 'B')['in_sync']
+    back = cells.drain(stack, 'east', '--undo')
+    assert back.returncode == 0, back.stdout
+    assert 'east' in cells.record(stack, 'B')['in_sync']
+
+
+def test_a_drain_killed_behind_each_step_is_finished_by_the_same_command(stack):
+    for step in cells.DRAIN_STEPS:
+        site = cells.record(stack, 'A')['primary']
+        first = cells.drain(stack, site, env={'HB_CTL_DIE_AFTER': step})
+        assert first.returncode == -signal.SIGKILL, (step, first.stdout)
+        again = cells.drain(stack, site)
+        assert again.returncode == 0, (step, first.stdout, again.stdout)
+        for cell in ('A', 'B'):
+            now = cells.record(stack, cell)
+            assert now['primary'] != site and site not in now['in_sync'] and 'change' not in now, (step, now)
+            assert stack.pid(f'{cell}-db-{site}') is None
+        back = cells.drain(stack, site, '--undo')
+        assert back.returncode == 0, (step, back.stdout)
+    packet = stack.open_packet(1001, 1000, 3)
+    assert stack.claim_until(1002, packet).json['outcome'] == 'claimed'
 
 
 def test_a_rebuild_killed_behind_each_step_is_finished_by_the_same_command_or_by_readmit(stack):
@@ -98,6 +134,19 @@ def test_a_rebuild_killed_behind_each_step_is_finished_by_the_same_command_or_by
         assert sorted(cells.record(stack, 'A')['in_sync']) == ['east', 'north', 'west'], step
     equal = cells.hbctl(stack, 'cells', 'replicate', 'A', 'verify', 'north')
     assert equal.returncode == 0, equal.stdout
+
+
+def test_a_cell_whose_opening_was_killed_is_opened_by_the_same_command(stack):
+    packet = stack.open_packet(1001, 1000, 3)
+    assert cells.drain(stack, 'A').returncode == 0
+    first = cells.drain(stack, 'A', '--undo', env={'HB_CTL_DIE_AFTER': 'undone'})
+    assert first.returncode == -signal.SIGKILL, first.stdout
+    assert 'change' not in cells.record(stack, 'A')
+    assert stack.claim(1002, packet).status == 503
+    again = cells.drain(stack, 'A', '--undo')
+    assert again.returncode == 0, again.stdout
+    assert stack.claim_until(1002, packet).json['outcome'] == 'claimed'
+    assert cells.drain(stack, 'A', '--undo').returncode == 3, 'it is open'
 
 
 def test_a_switchover_that_cannot_go_on_says_how_to_go_back(stack):
@@ -123,6 +172,38 @@ def test_a_switchover_elsewhere_than_what_has_begun_says_so(stack):
     again = cells.switchover(stack, 'A', 'north')
     assert again.returncode == 0, again.stdout
     assert cells.record(stack, 'A')['primary'] == 'north'
+
+
+def test_a_member_that_lost_its_relay_log_counts_until_another_has_what_the_primary_has(stack):
+    """West alone acknowledges a claim, and forgets it with its start, before it has applied it: what it may have acknowledged is no more than what the
+    primary has, and north has less."""
+    def sql(site, *statements):
+        with stack.db('A', site) as db, db.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def lets_replicas_in(yes):
+        sql('east', 'SET SESSION sql_log_bin = 0', f'ALTER USER hb_repl ACCOUNT {"UNLOCK" if yes else "LOCK"}')
+
+    packet = stack.open_packet(1001, 1000, 3)
+    old = stack.pid('A-db-west')
+    try:
+        sql('north', 'STOP SLAVE IO_THREAD')
+        sql('west', 'STOP SLAVE SQL_THREAD')
+        assert stack.claim_until(1002, packet).json['outcome'] == 'claimed'
+        lets_replicas_in(False)
+        stack.kill('A-db-west')
+        stack.wait(lambda: stack.pid('A-db-west') not in (None, old) and hb.listens(stack.member('A', 'west')['mysql_port']), 'west runs again')
+        refused = cells.rebuild(stack, 'A', 'west')
+        assert refused.returncode == 3, refused.stdout
+        assert 'west' in cells.record(stack, 'A')['in_sync']
+    finally:
+        lets_replicas_in(True)
+        sql('north', 'START SLAVE IO_THREAD')
+    stack.wait(lambda: cells.status(stack, 'A')['ready'] and all(m.get('acknowledges') for m in cells.status(stack, 'A')['members'] if m['role'] == 'replica'),
+               'west receives again, and has caught up')
+    done = cells.rebuild(stack, 'A', 'west')
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_drained_cell_takes_no_writes_and_the_other_does(stack):
