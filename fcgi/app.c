@@ -148,13 +148,14 @@ static err_t app_standby_handle(http_req_t *r)
 static err_t app_serve(const app_program *prog, app_t *a, const char *listen_at)
 {
 	const bool active = a->p->active;
+	const http_handler standby = prog->standby ? prog->standby : app_standby_handle;
 	const http_server_conf server = {.listen = listen_at,
 		.threads =
 			active ? (unsigned)conf_i(a->p->conf, prog->threads) : APP_STANDBY_THREADS,
 		.drain_ms = conf_i(a->p->conf, CONF_HTTP_DRAIN_MS),
 		.arena_bytes = APP_ARENA_BYTES,
 		.says_when = true,
-		.handler = active ? prog->handle : app_standby_handle,
+		.handler = active ? prog->handle : standby,
 		.app = a};
 	const err_t e = active ? app_open(prog, a) : ERR_OK;
 

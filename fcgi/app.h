@@ -59,6 +59,7 @@ typedef struct {
 	err_t (*ready)(app_t *a); /* of gate_conf; may be NULL, like the next */
 	err_t (*not_found)(const app_call_t *c);
 	http_handler handle;
+	http_handler standby; /* NULL: a standby refuses whatever comes */
 } app_program;
 
 /* Starts, serves until told to stop, ends: the whole of main(). */

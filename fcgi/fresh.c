@@ -4,6 +4,7 @@
 #include "fcgi/fresh.h"
 #include "base/clk.h"
 #include "base/logger.h"
+#include "base/metrics.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -32,8 +33,10 @@ static void fresh_read(fresh_t *f)
 		return;
 	if (db_select(f->db, SQL_HEARTBEAT_AT, DB_NONE, &rows) != ERR_OK)
 		return;
-	if (db_rows_next(rows))
+	if (db_rows_next(rows)) {
 		atomic_store(&f->at_ms, db_rows_i(rows, 0));
+		metrics_set(METRICS_HEARTBEAT_READ, 0, db_rows_i(rows, 0));
+	}
 	db_rows_free(&rows);
 }
 
@@ -108,8 +111,13 @@ void fresh_free(fresh_t **fp)
 	*fp = NULL;
 }
 
+bool fresh_at(int64_t at_ms, int64_t stale_ms)
+{
+	const int64_t age_ms = clk_wall_ms() - at_ms;
+	return age_ms <= stale_ms && age_ms >= -stale_ms;
+}
+
 bool fresh_ok(const fresh_t *f)
 {
-	const int64_t age_ms = clk_wall_ms() - atomic_load(&f->at_ms);
-	return age_ms <= f->stale_ms && age_ms >= -f->stale_ms;
+	return fresh_at(atomic_load(&f->at_ms), f->stale_ms);
 }

@@ -14,5 +14,7 @@ err_t fresh_new(const db_target *target, int64_t stale_ms, fresh_t **out) MUST_C
 /* Ends the thread; waits for the query in flight. */
 void fresh_free(fresh_t **f);
 bool fresh_ok(const fresh_t *f);
+/* Whether a row written at `at_ms` (of the wall clock) is young enough. */
+bool fresh_at(int64_t at_ms, int64_t stale_ms);
 
 #endif

@@ -1,5 +1,5 @@
 /* hb-query: everything that only reads, from the cell's primary, as long as its heartbeat is young
- * enough to believe it; and the operations listener's /healthz and /metrics. */
+ * enough to believe it; and, a standby too, what the operations listener asks of the site (ops.h). */
 #include "fcgi/fresh.h"
 #include "fcgi/gate.h"
 #include "fcgi/handlers.h"
@@ -51,6 +51,12 @@ static err_t query_handle(http_req_t *r)
 	return ops_handle(r);
 }
 
+/* What is asked of the site any of its hb-query can tell. */
+static err_t query_standby(http_req_t *r)
+{
+	return r->ops ? query_handle(r) : ERR_CELL_UNAVAILABLE;
+}
+
 static const app_program query = {
 	.name = "hb-query",
 	.db_user = "hb_query",
@@ -65,6 +71,7 @@ static const app_program query = {
 	.ready = query_ready,
 	.not_found = views_not_found,
 	.handle = query_handle,
+	.standby = query_standby,
 };
 
 int main(int argc, char **argv)

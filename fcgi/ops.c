@@ -2,15 +2,19 @@
  * and belong to no slot, and nginx lets them in on the operations listener alone. */
 #include "fcgi/ops.h"
 #include "base/metrics.h"
-#include "fcgi/fresh.h"
+#include "fcgi/site_state.h"
 #include <stdlib.h>
 #include <string.h>
 
-/* A fresh heartbeat says that the database answers too: it was read from it just now. */
+/* Of the site: the same whichever of its hb-query is asked. */
 static err_t ops_healthz(http_req_t *r)
 {
 	const app_t *a = r->app;
-	if (!fresh_ok(a->fresh))
+	site_state s;
+	err_t e = site_state_read(a->p, r->arena, &s);
+	if (e != ERR_OK)
+		return e;
+	if (!site_state_healthy(&s))
 		return ERR_CELL_UNAVAILABLE;
 	jw_obj(&r->out, NULL);
 	jw_str(&r->out, "status", "ok");

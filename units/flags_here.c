@@ -52,11 +52,11 @@ static void count_breakers(census *c, const metrics_file *f)
 	}
 }
 
-static void count_one(void *ctx, const metrics_owner *owner, const metrics_file *f)
+static void count_one(void *ctx, const metrics_owner *owner, const metrics_file *f, bool runs)
 {
 	census *c = ctx;
 
-	if (strcmp(owner->site, c->site) != 0)
+	if (!runs || strcmp(owner->site, c->site) != 0)
 		return;
 	c->programs++;
 	c->behind += metrics_of(f, METRICS_FLAGS_VERSION, 0) != c->version;
@@ -68,7 +68,7 @@ static void count_one(void *ctx, const metrics_owner *owner, const metrics_file 
 static err_t count(const char *site, int64_t version, census *out)
 {
 	*out = (census){.site = site, .version = version};
-	return metrics_each_running(conf_s(verb_conf(), CONF_METRICS_DIR), count_one, out);
+	return metrics_each(conf_s(verb_conf(), CONF_METRICS_DIR), count_one, out);
 }
 
 static void show_wish(

@@ -43,12 +43,12 @@ typedef struct {
 	unsigned programs, behind;
 } census;
 
-static void count_one(void *ctx, const metrics_owner *owner, const metrics_file *f)
+static void count_one(void *ctx, const metrics_owner *owner, const metrics_file *f, bool runs)
 {
 	census *c = ctx;
 	const int64_t has = metrics_of(f, METRICS_KEYS_VERSION, c->id);
 
-	if (strcmp(owner->site, c->site) != 0 || has == 0)
+	if (!runs || strcmp(owner->site, c->site) != 0 || has == 0)
 		return;
 	c->programs++;
 	c->behind += has != c->version;
@@ -99,7 +99,7 @@ static err_t load(const rings_row *row, loaded *out)
 static err_t count(const char *site, rings_id id, census *out)
 {
 	*out = (census){.site = site, .id = id, .version = rings_version(id)};
-	return metrics_each_running(conf_s(verb_conf(), CONF_METRICS_DIR), count_one, out);
+	return metrics_each(conf_s(verb_conf(), CONF_METRICS_DIR), count_one, out);
 }
 
 static void show_ring(jw_t *w, const char *name, const keys_ring_t *ring, const census *c)

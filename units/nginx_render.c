@@ -93,6 +93,26 @@ static void put_upstream(const rendering *r, const topology_member *m, const cha
 	end_upstream(r);
 }
 
+/* Of this site alone, whether active or standbys: each of them shows the counters of its own host. A site
+ * without any has nothing to show. */
+static void put_ops_upstream(const rendering *r)
+{
+	unsigned any = 0;
+
+	begin_upstream(r, "hb_ops", NULL);
+	for (unsigned i = 0; i < r->topo->cell_count; i++) {
+		const topology_member *m = topology_member_at(&r->topo->cell[i], r->self->site);
+
+		if (!m)
+			continue;
+		put_servers(r, true, m, m->query_port, m->query_count);
+		any += m->query_count;
+	}
+	if (!any)
+		fputs("\t\tserver 127.0.0.1:1 down;\n", r->to);
+	fputs("\t}\n", r->to);
+}
+
 static void put_upstreams(const rendering *r)
 {
 	for (unsigned i = 0; i < r->topo->cell_count; i++) {
@@ -114,11 +134,7 @@ static void put_upstreams(const rendering *r)
 		put_servers(
 			r, true, r->active[i], r->active[i]->core_port, r->active[i]->core_count);
 	end_upstream(r);
-	begin_upstream(r, "hb_ops", NULL);
-	for (unsigned i = 0; i < r->topo->cell_count; i++)
-		put_servers(
-			r, true, r->active[i], r->active[i]->query_port, r->active[i]->query_count);
-	fputs("\t}\n", r->to);
+	put_ops_upstream(r);
 }
 
 static void put_slots(const rendering *r)

@@ -293,7 +293,7 @@ bool metrics_runs(const metrics_file *f)
 	return *comm && !strncmp(f->owner.program, comm, strlen(comm));
 }
 
-err_t metrics_each_running(const char *dir, metrics_one one, void *ctx)
+err_t metrics_each(const char *dir, metrics_one one, void *ctx)
 {
 	metrics_site *s = calloc(1, sizeof(*s));
 	err_t e;
@@ -301,8 +301,7 @@ err_t metrics_each_running(const char *dir, metrics_one one, void *ctx)
 	BUG_ON(!s);
 	e = metrics_read(dir, s);
 	for (unsigned i = 0; e == ERR_OK && i < s->count; i++)
-		if (metrics_runs(s->file[i]))
-			one(ctx, &s->file[i]->owner, s->file[i]);
+		one(ctx, &s->file[i]->owner, s->file[i], metrics_runs(s->file[i]));
 	metrics_site_free(s);
 	return e;
 }
@@ -310,4 +309,10 @@ err_t metrics_each_running(const char *dir, metrics_one one, void *ctx)
 int64_t metrics_of(const metrics_file *f, metrics_id id, unsigned label)
 {
 	return f->place[id][label];
+}
+
+bool metrics_shows(const metrics_file *f, metrics_id id)
+{
+	BUG_ON(!metrics_is_gauge(id));
+	return f->place[id][METRICS_PLACE_SHOWN] != 0;
 }

@@ -51,10 +51,12 @@ err_t metrics_render(const char *dir, char **text, size_t *len) MUST_CHECK;
 void metrics_print_markdown(FILE *to);
 void metrics_print_names(FILE *to);
 
-/* Calls `one` for every file of `dir` whose program runs. */
+/* Calls `one` for every file of `dir`; `runs`: its program does. */
 typedef struct metrics_file metrics_file;
-typedef void (*metrics_one)(void *ctx, const metrics_owner *owner, const metrics_file *f);
-err_t metrics_each_running(const char *dir, metrics_one one, void *ctx) MUST_CHECK;
+typedef void (*metrics_one)(
+	void *ctx, const metrics_owner *owner, const metrics_file *f, bool runs);
+err_t metrics_each(const char *dir, metrics_one one, void *ctx) MUST_CHECK;
 int64_t metrics_of(const metrics_file *f, metrics_id id, unsigned label);
+bool metrics_shows(const metrics_file *f, metrics_id id); /* a gauge: it is measured now */
 
 #endif

@@ -230,8 +230,10 @@ static void conn_answer(conn *c, err_t e)
 		{"status", LOG_I(r->status)}, {"us", LOG_I(clk_mono_us() - r->started_us)});
 	trace_end(); /* what it points at goes with the request */
 	FCGX_Finish_r(&c->fcgx);
-	metrics_add(METRICS_HTTP_REQUESTS, (unsigned)(r->status / 100 - 2), 1);
-	metrics_observe_us(METRICS_HTTP_SECONDS, clk_mono_us() - r->started_us);
+	if (!r->ops) { /* whoever watches must not look like users */
+		metrics_add(METRICS_HTTP_REQUESTS, (unsigned)(r->status / 100 - 2), 1);
+		metrics_observe_us(METRICS_HTTP_SECONDS, clk_mono_us() - r->started_us);
+	}
 	arena_reset(c->arena);
 	atomic_store(&c->phase, PHASE_IDLE);
 	atomic_store(&c->busy, false);

@@ -60,3 +60,50 @@ def test_a_consumer_that_is_stopped_is_missed_and_its_program_is_down(stack):
         stack.sv('up', service)
     until('up again', lambda: stack.metric('hb_queue_consumers', cell=cell, queue='issue') == 1)
     assert stack.metric('hb_up', cell=cell, site=stack.active(cell), program='hb-worker-issue') == 1
+
+
+def ops(port, path):
+    """From a program itself, as nginx's operations listener asks it."""
+    return hb.fastcgi(port, {'REQUEST_METHOD': 'GET', 'REQUEST_URI': path, 'HB_OPS': '1'})
+
+
+def test_a_standby_tells_of_its_site(stack):
+    for cell in stack.cells.values():
+        for member in cell['members']:
+            shown = ops(member['query_ports'][0], '/metrics')
+            assert b'Status: ' not in shown.split(b'\r\n\r\n')[0] or b'Status: 200' in shown, shown[:300]
+            assert f'hb_up{{program="hb-query",cell="{cell["name"]}",site="{member["site"]}",instance="1"}} 1'.encode() in shown
+            if member['site'] != stack.active(cell['name']):
+                assert b'"status":"ok"' in ops(member['query_ports'][0], '/healthz')
+                asked = hb.fastcgi(member['query_ports'][0], {'REQUEST_METHOD': 'GET', 'REQUEST_URI': '/metrics'})
+                assert b'Status: 503' in asked and b'CELL_UNAVAILABLE' in asked, asked[:300]
+
+
+def test_each_operations_listener_tells_of_its_own_site(stack):
+    """The hb-query of B, which is active at west, is gone: west is not well, all the time, but still measured; east is well, all the time."""
+    doors = {d['site']: hb.Client(f'http://{d["host"]}:{d["ops_port"]}') for d in stack.doors}
+    site = stack.active('B')
+    others = [s for s in doors if s != site]
+    assert others
+
+    def told(path):
+        return {s: [d.call('GET', path).status for _ in range(4)] for s, d in doors.items()}
+    well = {s: [200] * 4 for s in doors}
+    until('all are well', lambda: told('/healthz') == well)
+    stack.sv('down', 'B-query-1')
+    try:
+        until('it is noticed', lambda: told('/healthz')[site] == [503] * 4)
+        assert told('/healthz') == {**well, site: [503] * 4}
+        assert told('/metrics') == well
+    finally:
+        stack.sv('up', 'B-query-1')
+    until('all are well again', lambda: told('/healthz') == well)
+
+
+def test_who_watches_does_not_look_like_users(stack):
+    def counted():
+        return stack.metric('hb_http_requests_total', cell='A', site=stack.active('A'), program='hb-query')
+    before = counted()
+    for _ in range(20):
+        ops(stack.member('A')['query_ports'][0], '/healthz')
+    assert counted() - before < 20

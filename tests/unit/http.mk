@@ -19,3 +19,6 @@ tests_unit_test_turns_SOURCES = tests/unit/test_turns.c fcgi/turns.c
 tests_unit_test_turns_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
 tests_unit_test_user_rate_SOURCES = tests/unit/test_user_rate.c fcgi/user_rate.c
 tests_unit_test_user_rate_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_site_state
+tests_unit_test_site_state_SOURCES = tests/unit/test_site_state.c fcgi/site_state.c fcgi/fresh.c
+tests_unit_test_site_state_LDADD = $(DOMAIN_LIBS) $(UNIT_LIBS)

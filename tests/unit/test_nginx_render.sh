@@ -54,6 +54,13 @@ only_claims_are_repeated() {
 	awk '/^\t\tlocation/ { at = $0 } /non_idempotent/ { n++; if (at !~ /claim\$/) bad = 1 } END { exit bad || n != 1 }' "$dir/nginx.conf"
 }
 
+# ops_asks PORT…: behind the operations listener are these programs and no other.
+ops_asks() {
+	local asked
+	asked=$(awk '/^\tupstream hb_ops / { on = 1 } on && $1 == "server" { sub(/.*:/, "", $2); print $2 } on && /^\t}/ { exit }' "$dir/nginx.conf" | sort | xargs)
+	[ "$asked" = "$*" ] || { echo "it asks $asked" && return 1; }
+}
+
 refused() {
 	local status=0
 	"$@" || status=$?
@@ -108,6 +115,15 @@ check "nothing else that was sent is sent again" only_claims_are_repeated
 render --offline --site west
 check "the other nginx has its own ports and files" has 'listen 127.0.0.1:42005 '
 check "and no other's" has_not 'nginx-east|:4200[0124]\b'
+check "its operations listener asks hb-query of its own site, standbys too" ops_asks 42035 42065
+render --offline --site east
+check "and so does the first" ops_asks 42025 42055
+sed 's/{ site = "east"; host = "127.0.0.1"; front_port/{ site = "yonder"; host = "127.0.0.1"; front_port/; s/^sites = (/&{ name = "yonder"; },/' "$dir/topology.cfg" >"$dir/yonder.cfg"
+sed "s|/topology.cfg|/yonder.cfg|" "$dir/hongbao.cfg" >"$dir/yonder-hongbao.cfg"
+"$hbctl" --config "$dir/yonder-hongbao.cfg" --share "$source" --state "$dir" nginx render --offline --site yonder --out "$dir/nginx.conf"
+check "where there is none, it asks nobody" has '^\s+server 127\.0\.0\.1:1 down;'
+mkdir -p "$dir"/{run,log}/nginx-yonder
+command -v nginx >/dev/null && check "which nginx accepts" nginx -t -q -e stderr -c "$dir/nginx.conf"
 check "a site without nginx is refused" refused render --offline --site north
 # limited LOCATION ZONE: the location of this path has its own limits.
 limited() {
