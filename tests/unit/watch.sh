@@ -27,13 +27,15 @@ trap 'rm -f "$names" "$anchors"' EXIT
 # As GitHub makes them: lower case, no marks, - for blanks.
 sed -nE 's/^#+ +//p' "$source/docs/runbook.md" | tr '[:upper:]' '[:lower:]' | sed -E 's/[^a-z0-9 _-]//g; s/ /-/g' >"$anchors"
 
-echo 1..7
+echo 1..8
 for file in alerts.yml dashboard.json; do
 	used=$(grep -oE '\bhb_[a-z0-9_]+' "$watch/$file")
 	tell "the metrics that $file uses exist" "$(missing "$names" "$used")"
 done
 alerts=$(sed -nE 's/^ *- alert: //p' "$watch/alerts.yml")
-tell "the runbook's section of every alert is there" "$(missing "$anchors" "$(sed -nE 's/^ *runbook_url: docs\/runbook\.md#//p' "$watch/alerts.yml")")"
+sections=$(sed -nE 's/^ *runbook_url: https:\/\/hongbao\.example\/docs\/runbook\.md#//p' "$watch/alerts.yml")
+tell "the runbook's section of every alert is there" "$(missing "$anchors" "$sections")"
+tell "every alert's link leads there, and can be opened" "$([ "$sections" = "$(printf '%s' "$alerts" | tr '[:upper:]' '[:lower:]')" ] || printf '%s\n' "$sections")"
 tell "every alert has a severity, a summary and a runbook" "$(for key in 'labels: {severity: ' 'summary: ' 'runbook_url: '; do
 	[ "$(grep -c "^ *$key" "$watch/alerts.yml")" = "$(printf '%s\n' "$alerts" | wc -l)" ] || echo "$key"
 done)"

@@ -22,6 +22,8 @@ install-data-local: $(BUILT_EXAMPLE)
 	$(PUT) $(srcdir)/units/production/etc/member.cnf $(DESTDIR)$(pkgdatadir)/examples/member.cnf
 	$(PUT) $(srcdir)/units/production/examples/tls.conf $(DESTDIR)$(pkgdatadir)/examples/tls.conf
 	$(PUT) $(srcdir)/units/production/examples/redirect.conf $(DESTDIR)$(pkgdatadir)/examples/redirect.conf
+	$(PUT) $(srcdir)/units/watch/alerts.yml $(DESTDIR)$(pkgdatadir)/watch/alerts.yml
+	$(PUT) $(srcdir)/units/watch/dashboard.json $(DESTDIR)$(pkgdatadir)/watch/dashboard.json
 	$(PUT) $(BUILT_EXAMPLE) $(DESTDIR)$(hbetcdir)/hongbao.cfg
 	$(PUT) $(srcdir)/units/production/etc/topology.cfg $(DESTDIR)$(hbetcdir)/topology.cfg
 	$(PUT) $(srcdir)/units/production/site.env $(DESTDIR)$(hbetcdir)/site.env
