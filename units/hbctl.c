@@ -136,11 +136,15 @@ static const struct {
 		"--live [--quiet]",
 		"compare the books with finance's (c2c) or with the ledger (b2c), or conservation "
 		"over all cells as they run; exit 10 when there are differences"},
-	{"fairness", "verify", fairness_verb, "--seed HEX …", "recompute the shares of a packet"},
+	{"fairness", "verify", fairness_verb,
+		"--seed HEX --packet N --total FEN --count N --split lucky|equal [--nonce TEXT] "
+		"[--commitment HEX] [--seed-hash HEX] | --vectors FILE",
+		"recompute the shares of a packet"},
 	{"subsidies", "backlog", subsidies_verb, "",
 		"wins that wait to be recorded in each cell, at which rate, and until when"},
 	{"token", "mint", token_verb, "--uid N [--ttl S]", "a session token"},
-	{"token", "grant", token_verb, "--viewer N …", "a relation grant of the host app"},
+	{"token", "grant", token_verb, "--viewer N --sender N --relation friend|fan [--ttl S]",
+		"a relation grant of the host app"},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
