@@ -76,18 +76,7 @@ static void show_wish(
 {
 	jw_obj(w, NULL);
 	jw_str(w, "flag", row->name);
-	jw_bool(w, "given", wish->given);
-	if (wish->given) {
-		jw_str(w, "state", wish->off ? "off" : "on");
-		jw_i64(w, "percent", wish->percent);
-		jw_str(w, "cells", wish->cells);
-		jw_i64(w, "interfaces", wish->interfaces);
-		jw_str(w, "reason", wish->reason);
-		jw_str(w, "owner", wish->owner);
-		jw_str(w, "ticket", wish->ticket);
-		jw_i64(w, "set_at_ms", wish->set_at_ms);
-		jw_i64(w, "expires_at_ms", wish->expires_at_ms);
-	}
+	flags_write(w, wish);
 	jw_i64(w, "off_in", c->off[id]);
 	jw_obj_end(w);
 }

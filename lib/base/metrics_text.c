@@ -182,7 +182,13 @@ void metrics_print_markdown(FILE *to)
 	      "holds it "
 	      "current. Every sample also has the labels `program`, `cell`, `site` "
 	      "and\n`instance`. "
-	      "Rules and the dashboard: [units/watch](../units/watch).\n\n"
+	      "Rules and the dashboard: [units/watch](../units/watch). What else a site's "
+	      "operations "
+	      "listener tells: `/healthz` is 503 while a\ncell that is active at the site is not "
+	      "served "
+	      "there; `/ops/v1/status` has each cell of the site as JSON, by its programs' gauges\n"
+	      "below; `/ops/v1/flags` what the site's flags.cfg says; `/` is a console that shows "
+	      "both.\n\n"
 	      "| metric | type | labels | what it is |\n|---|---|---|---|\n",
 		to);
 	for (unsigned i = 0; i < METRICS_COUNT; i++) {

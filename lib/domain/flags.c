@@ -221,6 +221,22 @@ err_t flags_parse(
 	return e;
 }
 
+void flags_write(jw_t *w, const flags_wish *wish)
+{
+	jw_bool(w, "given", wish->given);
+	if (!wish->given)
+		return;
+	jw_str(w, "state", wish->off ? "off" : "on");
+	jw_i64(w, "percent", wish->percent);
+	jw_str(w, "cells", wish->cells);
+	jw_i64(w, "interfaces", wish->interfaces);
+	jw_str(w, "reason", wish->reason);
+	jw_str(w, "owner", wish->owner);
+	jw_str(w, "ticket", wish->ticket);
+	jw_i64(w, "set_at_ms", wish->set_at_ms);
+	jw_i64(w, "expires_at_ms", wish->expires_at_ms);
+}
+
 /* FNV-1a, as far as a double holds it. */
 int64_t flags_version(const char *text)
 {
@@ -399,6 +415,17 @@ void flags_look(void)
 	}
 	self.seen = version;
 	free(text);
+}
+
+err_t flags_said_now(flags_wish out[FLAGS_COUNT], char why[CFG_WHY_BYTES])
+{
+	char *text = cfg_slurp(self.path, why);
+	err_t e = text ? flags_parse(self.path, text, out, why) : ERR_CONFIG_INVALID;
+
+	if (e != ERR_OK)
+		memset(out, 0, FLAGS_COUNT * sizeof *out);
+	free(text);
+	return e;
 }
 
 void flags_begin(const char *folder, const char *cell)

@@ -7,6 +7,7 @@
 #define HB_DOMAIN_FLAGS_H
 
 #include "base/cfg.h"
+#include "base/jw.h"
 #include "domain/routes.h"
 
 typedef enum {
@@ -47,6 +48,8 @@ err_t flags_parse(const char *path, const char *text, flags_wish out[FLAGS_COUNT
 	char why[CFG_WHY_BYTES]) MUST_CHECK;
 /* What identifies a file's text: 1..2^53-1. */
 int64_t flags_version(const char *text);
+/* The members of an object that is open: whether it is given, and then what. */
+void flags_write(jw_t *w, const flags_wish *wish);
 /* Percent of users that a wish switches off now, in a cell ("" any of them). */
 int flags_off_percent(const flags_wish *w, const char *cell, int64_t now_ms);
 
@@ -54,6 +57,10 @@ int flags_off_percent(const flags_wish *w, const char *cell, int64_t now_ms);
 void flags_begin(const char *folder, const char *cell);
 /* Reads it again when it has changed; keeps the metrics true when flags expire. */
 void flags_look(void);
+
+/* What the file says now, whether it is applied or not; from any thread. ERR_CONFIG_INVALID with the reason when
+ * it is bad, and `out` is empty. */
+err_t flags_said_now(flags_wish out[FLAGS_COUNT], char why[CFG_WHY_BYTES]) MUST_CHECK;
 
 /* Whether a flag is off for `who`, a uid: the same one is always among the same percent. */
 bool flags_off(flags_id id, uint64_t who);

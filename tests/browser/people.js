@@ -1,4 +1,4 @@
-// What the browser tests share: phones with users on them, in Chromium, against the running stack (HB_FRONT, HB_FINANCE, HB_TEST_STACK).
+// What the browser tests share: phones with users on them, in Chromium, against the running stack (HB_FRONT, HB_FINANCE, HB_OPS, HB_TEST_STACK).
 // Pictures go to HB_PICTURES if it is set.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -11,6 +11,7 @@ import { chromium } from 'playwright-core';
 
 export const front = process.env.HB_FRONT;
 export const finance = process.env.HB_FINANCE;
+export const ops = process.env.HB_OPS;
 export const stack = process.env.HB_TEST_STACK;
 // Errors of pages and breaches of their content security policy: each file's last test looks that there is none.
 export const problems = [];

@@ -107,3 +107,41 @@ def test_who_watches_does_not_look_like_users(stack):
     for _ in range(20):
         ops(stack.member('A')['query_ports'][0], '/healthz')
     assert counted() - before < 20
+
+
+def test_the_status_of_a_site_is_what_is_so(stack):
+    for door in stack.doors:
+        client = hb.Client(f'http://{door["host"]}:{door["ops_port"]}')
+        status = client.call('GET', '/ops/v1/status').json
+        assert (status['site'], status['healthy']) == (door['site'], True) and status['version'], status
+        assert [c['cell'] for c in status['cells']] == [n for n, c in stack.cells.items() if door['site'] in [m['site'] for m in c['members']]]
+        for cell in status['cells']:
+            here = stack.active(cell['cell']) == door['site']
+            assert (cell['active'], cell['served'], cell['programs_down'], cell['down']) == (here, here, 0, []), cell
+            assert cell['programs_up'] >= 20 and cell['epoch'] >= 1 and cell['member_up'] == 1, cell
+            assert [k in cell for k in ('outbox_rows', 'queue_messages', 'orders', 'breakers_open')] == [here] * 4, cell
+            assert cell['flags_off_percent']['claim'] == 0 and (not here or cell['breakers_open']['finance'] == 0), cell
+        flags = client.call('GET', '/ops/v1/flags').json
+        assert flags['site'] == door['site'] and flags['bad'] is None and 'claim' in [f['flag'] for f in flags['flags']], flags
+        page = client.call('GET', '/')
+        assert page.status == 200 and b'/console/console.js' in page.body and "script-src 'self'" in page.headers['content-security-policy']
+        for path in ('/console/console.js', '/console/console.css', '/app.css', '/js/dom.js', '/icon.svg'):
+            assert client.call('GET', path).status == 200, path
+        for path in ('/js/main.js', '/console/', '/console/index.html', '/ops/v1/', '/ops/v1/status/x', '/index.html', '/v1/me/seed'):
+            assert client.call('GET', path).status == 404, path
+        assert client.call('POST', '/ops/v1/status', raw=b'').status == 405
+
+
+def test_the_status_names_a_program_that_is_gone(stack):
+    cell = next(iter(stack.cells))
+    service = f'{cell}-worker-issue'
+
+    def down():
+        return next(c for c in stack.ops_http.call('GET', '/ops/v1/status').json['cells'] if c['cell'] == cell)['down']
+    assert stack.active(cell) == stack.doors[0]['site'] and down() == []
+    stack.sv('down', service)
+    try:
+        until('it is missed', lambda: down() == ['hb-worker-issue 1'])
+    finally:
+        stack.sv('up', service)
+    until('it is back', lambda: down() == [])

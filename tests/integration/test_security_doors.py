@@ -59,6 +59,7 @@ def test_every_route_through_every_door(stack):
 
 
 @pytest.mark.parametrize('path', ['/metrics', '/metrics/', '//metrics', '/./metrics', '/v1/../metrics', '/v1/%2e%2e/metrics', '/healthz', '/ops', '/ops/v1/x', '/METRICS',
+                                  '/ops/v1/status', '/ops/v1/flags', '/console', '/console/', '/console/index.html', '/console/console.js', '//console/index.html', '/js/../console/index.html',
                                   '/metrics?x=1', '/metrics%00', '/metrics;x', '/internal/v1/tracking/1001', '//internal/v1/tracking/1001', '/internal%2fv1/tracking/1001',
                                   '/v1/../internal/v1/tracking/1001', '/v1/%2e%2e/internal/v1/tracking/1001', '/v1/packets/../../internal/v1/tracking/1001',
                                   '/nginx_status', '/fastcgi', '/../etc/passwd', '/%2e%2e/%2e%2e/etc/passwd', '/js/..%2f..%2fREADME.md', '/js/../README.md', '/README.md',

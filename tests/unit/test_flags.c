@@ -87,6 +87,33 @@ static void a_bad_file_changes_nothing_and_a_restart_neither(void **state)
 	assert_int_equal(metrics_get(METRICS_FLAGS_VERSION, 0), flags_version(END));
 }
 
+static void what_the_file_says_is_told_whether_it_is_applied_or_not(void **state)
+{
+	flags_wish w[FLAGS_COUNT];
+	char why[CFG_WHY_BYTES], json[512];
+	jw_t out;
+
+	(void)state;
+	write_flags(END);
+	flags_begin(dir, "A");
+	write_flags("claim = " OFF("cells = [ \"B\" ];") END);
+	assert_int_equal(flags_said_now(w, why), ERR_OK);
+	assert_false(flags_off(FLAGS_CLAIM, 1));
+	for (unsigned i = 0; i < FLAGS_COUNT; i++)
+		assert_int_equal(w[i].given, i == FLAGS_CLAIM);
+	jw_start_fixed(&out, json, sizeof(json));
+	jw_obj(&out, NULL);
+	flags_write(&out, &w[FLAGS_CLAIM]);
+	jw_obj_end(&out);
+	assert_true(jw_end(&out) > 0);
+	assert_non_null(strstr(json, "{\"given\":true,\"state\":\"off\",\"percent\":100,"
+				     "\"cells\":\"B\","));
+	write_flags("claim = " OFF("cells = [ \"B\" ];"));
+	assert_int_equal(flags_said_now(w, why), ERR_CONFIG_INVALID);
+	assert_non_null(strstr(why, "complete"));
+	assert_false(w[FLAGS_CLAIM].given);
+}
+
 static void percent_is_of_users_and_always_the_same_ones(void **state)
 {
 	enum { USERS = 100000 };
@@ -262,6 +289,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_bad_file_is_refused_with_line_and_reason),
 		cmocka_unit_test(a_bad_file_changes_nothing_and_a_restart_neither),
+		cmocka_unit_test(what_the_file_says_is_told_whether_it_is_applied_or_not),
 		cmocka_unit_test(percent_is_of_users_and_always_the_same_ones),
 		cmocka_unit_test(scope_and_expiry_bound_it),
 		cmocka_unit_test(on_is_said_as_well_as_off_and_the_rest_is_unsaid),

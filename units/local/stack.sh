@@ -327,7 +327,7 @@ stack_addresses() {
 
 		  front door   $(door_ports front | while read -r name; do url "$name"; done | joined ' and ')
 		  finance      $(url finance)
-		  operations   $(url ops)/healthz and /metrics
+		  operations   $(url ops): a console; /healthz, /metrics, /ops/v1/status, /ops/v1/flags
 
 		Demo users: 1001, 1002, 1003 … live in cell A (slots 000-499), 1501, 1502, 1503 … in cell B (500-999);
 		any uid of digits is one. Open the front door on a narrow window, log in as 1001, send an envelope, pay at

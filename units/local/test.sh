@@ -183,7 +183,7 @@ test_browser() {
 	fi
 	(
 		cd "$folder"
-		HB_FRONT=$(test_dev url) HB_FINANCE=$(test_dev url finance) HB_TEST_STACK=$ROOT/.hb/$TEST_NAME \
+		HB_FRONT=$(test_dev url) HB_FINANCE=$(test_dev url finance) HB_OPS=$(test_dev url ops) HB_TEST_STACK=$ROOT/.hb/$TEST_NAME \
 			node --test --test-concurrency=1 --test-reporter=tap
 	) >>"$log" 2>&1 || true
 	if ! grep -q '^# tests [1-9]' "$log"; then
