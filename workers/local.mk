@@ -8,4 +8,4 @@ hb_worker_SOURCES += workers/alert.c workers/watch.c workers/watch.h
 hb_worker_SOURCES += workers/age.c
 hb_worker_LDADD = $(DOMAIN_LIBS)
 EXTRA_DIST += workers/README.md
-hb_worker_SOURCES += workers/subsidy.c workers/issue.c workers/sweep.h workers/sweep_subsidy.c
+hb_worker_SOURCES += workers/subsidy.c workers/issue.c workers/sweep.h workers/sweep_subsidy.c workers/rounds.c workers/rounds.h

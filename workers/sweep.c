@@ -1,7 +1,9 @@
-/* The last of the three mechanisms that push orders, and alone enough. Every round walks over the
- * expired packets and subsidies, the credits that nobody has answered, then over each kind of order that is due. Orders are leased in batches by moving
- * their next_check_at, so several sweeps share the work and one that dies gives it back; packets
- * need no lease, for their row lock is all that an expiry takes. */
+/* The last of the three mechanisms that push orders, and alone enough; and the only one that expires packets and
+ * subsidies. Orders are leased in batches by moving their next_check_at, so several sweeps share the work
+ * and one that dies gives it back; a batch of each kind in turn (rounds.h), for payments that nobody pays
+ * are due again and again, and at the peak more of them than can be asked about. What needs no finance
+ * does not wait for it either: a thread looks for that between two questions. Packets need no lease,
+ * for their row lock is all that an expiry takes. */
 #include "workers/sweep.h"
 #include "base/clk.h"
 #include "base/life.h"
@@ -11,19 +13,20 @@
 #include "domain/refund.h"
 #include "domain/states.h"
 #include "workers/outage.h"
+#include "workers/rounds.h"
 #include <pthread.h>
 #include <stdlib.h>
 
 enum {
 	GROUP_PACKETS = 32,     /* expired in one transaction */
-	UNAVAILABLE_IN_ROW = 3, /* then finance is left alone until the next round */
+	UNAVAILABLE_IN_ROW = 3, /* then finance is left alone for a while */
 };
 
 typedef struct {
 	worker_t *w;
 	unsigned batch;
-	uint64_t *no; /* room for a batch */
-	outage_t outage;
+	uint64_t *order, *expired; /* room for a batch each */
+	int64_t rests_until_ms;    /* pushes no order before; monotonic */
 } sweep;
 
 typedef struct {
@@ -75,115 +78,41 @@ static err_t expire_group(sweep *s, const uint64_t *packet_id, size_t count)
 	return err;
 }
 
-static err_t expired_packets(sweep *s, refund_cursor *at, size_t *count)
+static err_t walk_on(sweep *s, refund_cursor *at, size_t *count)
 {
 	db_t *db;
 	err_t err = db_pool_take(s->w->db, &db);
 	if (err != ERR_OK)
 		return err;
-	err = refund_expired_packets(db, clk_wall_ms(), s->batch, at, s->no, count);
+	err = refund_expired_packets(db, clk_wall_ms(), s->batch, at, s->expired, count);
 	db_pool_give(s->w->db, &db);
 	return err;
 }
 
-static err_t sweep_packets(sweep *s)
-{
-	refund_cursor at = {0};
-	size_t count = s->batch;
-	err_t err = ERR_OK;
-	while (err == ERR_OK && count == s->batch && !life_stopping()) {
-		err = expired_packets(s, &at, &count);
-		for (size_t i = 0; i < count && err == ERR_OK && !life_stopping();
-			i += GROUP_PACKETS)
-			err = expire_group(s, s->no + i,
-				count - i < GROUP_PACKETS ? count - i : GROUP_PACKETS);
-	}
-	return err;
-}
-
-static const struct {
-	finance_kind kind;
-	unsigned state, label;
-} dues[] = {
-	{FINANCE_PAYMENT, STATES_PAYMENT_PENDING, SWEPT_PAYMENT},
-	{FINANCE_PAYMENT, STATES_PAYMENT_CLOSING, SWEPT_PAYMENT},
-	{FINANCE_TRANSFER, STATES_TRANSFER_PENDING, SWEPT_TRANSFER},
-	{FINANCE_REFUND, STATES_REFUND_PENDING, SWEPT_REFUND},
-	{FINANCE_WITHDRAWAL, STATES_WITHDRAWAL_PENDING, SWEPT_WITHDRAWAL},
-	/* Refused for good, or paid too late, and not yet settled: by a crash, or finance is away. */
-	{FINANCE_PAYMENT, STATES_PAYMENT_REFUNDING, SWEPT_PAYMENT},
-	{FINANCE_TRANSFER, STATES_TRANSFER_REFUSED, SWEPT_TRANSFER},
-	{FINANCE_REFUND, STATES_REFUND_REFUSED, SWEPT_REFUND},
-	{FINANCE_WITHDRAWAL, STATES_WITHDRAWAL_REFUSING, SWEPT_WITHDRAWAL},
-};
-
-/* What of a batch is not reached comes back when its lease has run out. */
-static err_t check_batch(sweep *s, unsigned due, size_t count, int64_t until_ms)
-{
-	unsigned unavailable = 0;
-	for (size_t i = 0; i < count && !life_stopping() && clk_mono_ms() < until_ms; i++) {
-		err_t err = orders_check(&s->w->desk, dues[due].kind, s->no[i]);
-		metrics_add(METRICS_SWEPT, dues[due].label, 1);
-		if (err == ERR_CELL_UNAVAILABLE)
-			return err;
-		unavailable = err == ERR_FINANCE_UNAVAILABLE ? unavailable + 1 : 0;
-		if (unavailable == UNAVAILABLE_IN_ROW)
-			return err;
-		if (err != ERR_OK && err != ERR_FINANCE_UNAVAILABLE && err != ERR_ORDER_CONFLICT)
-			LOG(WARN, "sweep.order", {"order_no", LOG_U(s->no[i])},
-				{"error", LOG_E(err)});
-	}
-	return ERR_OK;
-}
-
-/* Of the process: one thread looks for all of them, so that an idle cell is asked once a round and not
- * once a thread; the others join while there is more than one batch. */
+/* Of the process, like all that follows: whoever has the lock walks. A walk goes on where the last batch
+ * ended, so that what cannot be expired now stands in nobody's way. */
 static struct {
 	pthread_mutex_t lock;
-	bool looking, more;
-	int64_t next_ms; /* monotonic: of the next round */
-} turn = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	refund_cursor packets;
+	subsidy_cursor subsidies;
+} walks = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static bool turn_take(void)
+static err_t expire_packets(sweep *s, bool *more)
 {
-	pthread_mutex_lock(&turn.lock);
-	bool mine = turn.more || (!turn.looking && clk_mono_ms() >= turn.next_ms);
-	turn.looking |= mine;
-	pthread_mutex_unlock(&turn.lock);
-	return mine;
-}
-
-static void turn_end(int64_t pause_ms)
-{
-	pthread_mutex_lock(&turn.lock);
-	turn.looking = turn.more = false;
-	turn.next_ms = clk_mono_ms() + pause_ms;
-	pthread_mutex_unlock(&turn.lock);
-}
-
-static void turn_more(bool more)
-{
-	pthread_mutex_lock(&turn.lock);
-	turn.more = more;
-	pthread_mutex_unlock(&turn.lock);
-}
-
-static err_t sweep_orders(sweep *s, unsigned due)
-{
-	size_t count = s->batch;
-	int64_t lease_ms = conf_i(s->w->p->conf, CONF_SWEEP_LEASE_MS);
-	err_t err = ERR_OK;
-	while (err == ERR_OK && count == s->batch && !life_stopping()) {
-		/* Half of the lease is for the call that is running when the time is over. */
-		int64_t until_ms = clk_mono_ms() + lease_ms / 2;
-		err = orders_take_due(&s->w->desk, dues[due].kind, dues[due].state, s->batch,
-			clk_wall_ms() + lease_ms, s->no, &count);
-		if (err != ERR_OK)
-			break;
-		turn_more(count == s->batch);
-		err = check_batch(s, due, count, until_ms);
-	}
+	size_t count = 0;
+	err_t err = walk_on(s, &walks.packets, &count);
+	*more = err == ERR_OK && count == s->batch;
+	if (!*more)
+		walks.packets = (refund_cursor){0};
+	for (size_t i = 0; i < count && err == ERR_OK && !life_stopping(); i += GROUP_PACKETS)
+		err = expire_group(
+			s, s->expired + i, count - i < GROUP_PACKETS ? count - i : GROUP_PACKETS);
 	return err;
+}
+
+static err_t expire_subsidies(sweep *s, bool *more)
+{
+	return sweep_subsidies(s->w, &walks.subsidies, s->expired, s->batch, more);
 }
 
 typedef struct {
@@ -198,55 +127,149 @@ static err_t credit_tx(db_t *db, void *ctx)
 }
 
 /* Credits that were not answered are asked for again; no lease, for nobody is waited for. */
-static err_t sweep_credits(sweep *s)
+static err_t ask_for_credits(sweep *s, bool *more)
 {
 	crediting c = {.conf = s->w->p->conf,
 		.limit = s->batch < CREDIT_AGAIN_MAX ? s->batch : CREDIT_AGAIN_MAX};
-	err_t err;
-	do {
-		err = role_transact(s->w, credit_tx, &c);
-		if (err == ERR_OK)
-			metrics_add(METRICS_SWEPT, SWEPT_CREDIT, c.count);
-	} while (err == ERR_OK && c.count == c.limit && !life_stopping());
+	err_t err = role_transact(s->w, credit_tx, &c);
+	*more = err == ERR_OK && c.count == c.limit;
+	if (err == ERR_OK)
+		metrics_add(METRICS_SWEPT, SWEPT_CREDIT, c.count);
 	return err;
 }
 
-static err_t sweep_round(sweep *s)
+/* What needs no finance. */
+static err_t (*const expiries[])(sweep *s, bool *more) = {
+	expire_packets, expire_subsidies, ask_for_credits};
+
+static const struct {
+	finance_kind kind;
+	unsigned state, label;
+} dues[] = {
+	/* what finance is asked about */
+	{FINANCE_PAYMENT, STATES_PAYMENT_PENDING, SWEPT_PAYMENT},
+	{FINANCE_PAYMENT, STATES_PAYMENT_CLOSING, SWEPT_PAYMENT},
+	{FINANCE_TRANSFER, STATES_TRANSFER_PENDING, SWEPT_TRANSFER},
+	{FINANCE_REFUND, STATES_REFUND_PENDING, SWEPT_REFUND},
+	{FINANCE_WITHDRAWAL, STATES_WITHDRAWAL_PENDING, SWEPT_WITHDRAWAL},
+	/* Refused for good, or paid too late, and not yet settled: by a crash, or finance is away. */
+	{FINANCE_PAYMENT, STATES_PAYMENT_REFUNDING, SWEPT_PAYMENT},
+	{FINANCE_TRANSFER, STATES_TRANSFER_REFUSED, SWEPT_TRANSFER},
+	{FINANCE_REFUND, STATES_REFUND_REFUSED, SWEPT_REFUND},
+	{FINANCE_WITHDRAWAL, STATES_WITHDRAWAL_REFUSING, SWEPT_WITHDRAWAL},
+};
+
+enum { EXPIRIES = sizeof expiries / sizeof *expiries, DUES = sizeof dues / sizeof *dues };
+
+/* One for each of the two tables. */
+typedef struct {
+	rounds_t rounds;
+	pthread_mutex_t lock; /* of what follows */
+	outage_t outage;
+	unsigned well; /* batches in a row */
+} course;
+
+static course expiring = {.rounds = ROUNDS_OF(EXPIRIES),
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.outage = {.what = "sweep.expiries", .first_ms = 1000, .most_ms = 10000}};
+static course pushing = {.rounds = ROUNDS_OF(DUES),
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.outage = {.what = "sweep", .first_ms = 1000, .most_ms = 10000}};
+
+static bool take(sweep *s, course *c, unsigned *kind)
 {
-	err_t first = sweep_packets(s), err = sweep_subsidies(s->w, s->no, s->batch);
-	if (first == ERR_OK)
-		first = err;
-	err = sweep_credits(s);
-	bool orders = conf_b(s->w->p->conf, CONF_ORDER_BY_SWEEP);
-	if (first == ERR_OK)
-		first = err;
-	for (unsigned i = 0; orders && i < sizeof dues / sizeof *dues && !life_stopping(); i++) {
-		err = sweep_orders(s, i);
-		if (first == ERR_OK)
-			first = err;
+	return rounds_take(
+		&c->rounds, clk_mono_ms(), conf_i(s->w->p->conf, CONF_SWEEP_EVERY_MS), kind);
+}
+
+/* How long to rest. An outage is over when each kind was looked at and nothing failed. */
+static int64_t judge(course *c, err_t err)
+{
+	int64_t pause_ms = 0;
+	pthread_mutex_lock(&c->lock);
+	c->well = err == ERR_OK ? c->well + 1 : 0;
+	if (err != ERR_OK)
+		pause_ms = outage_failed(&c->outage, err);
+	else if (c->well >= c->rounds.kinds)
+		outage_over(&c->outage);
+	pthread_mutex_unlock(&c->lock);
+	return pause_ms;
+}
+
+/* A batch, if it is time. False: there was nothing to be looked at. */
+static bool expire(sweep *s)
+{
+	unsigned kind;
+	bool more = false;
+	if (pthread_mutex_trylock(&walks.lock) != 0)
+		return false; /* another thread does */
+	const bool any = take(s, &expiring, &kind);
+	if (any)
+		judge(&expiring, expiries[kind](s, &more)); /* its pause is that of the rounds */
+	if (more)
+		rounds_more(&expiring.rounds);
+	pthread_mutex_unlock(&walks.lock);
+	return any;
+}
+
+/* What of a batch is not reached comes back when its lease has run out. */
+static err_t check_batch(sweep *s, unsigned due, size_t count, int64_t until_ms)
+{
+	unsigned unavailable = 0;
+	for (size_t i = 0; i < count && !life_stopping() && clk_mono_ms() < until_ms; i++) {
+		expire(s);
+		err_t err = orders_check(&s->w->desk, dues[due].kind, s->order[i]);
+		metrics_add(METRICS_SWEPT, dues[due].label, 1);
+		if (err == ERR_CELL_UNAVAILABLE)
+			return err;
+		unavailable = err == ERR_FINANCE_UNAVAILABLE ? unavailable + 1 : 0;
+		if (unavailable == UNAVAILABLE_IN_ROW)
+			return err;
+		if (err != ERR_OK && err != ERR_FINANCE_UNAVAILABLE && err != ERR_ORDER_CONFLICT)
+			LOG(WARN, "sweep.order", {"order_no", LOG_U(s->order[i])},
+				{"error", LOG_E(err)});
 	}
-	return first;
+	return ERR_OK;
+}
+
+static err_t push_due(sweep *s, unsigned due)
+{
+	size_t count;
+	int64_t lease_ms = conf_i(s->w->p->conf, CONF_SWEEP_LEASE_MS);
+	/* Half of the lease is for the call that is running when the time is over. */
+	int64_t until_ms = clk_mono_ms() + lease_ms / 2;
+	err_t err = orders_take_due(&s->w->desk, dues[due].kind, dues[due].state, s->batch,
+		clk_wall_ms() + lease_ms, s->order, &count);
+	if (err != ERR_OK)
+		return err;
+	if (count == s->batch)
+		rounds_more(&pushing.rounds);
+	return check_batch(s, due, count, until_ms);
+}
+
+/* As expire. */
+static bool push(sweep *s)
+{
+	unsigned due;
+	if (!conf_b(s->w->p->conf, CONF_ORDER_BY_SWEEP) || clk_mono_ms() < s->rests_until_ms ||
+		!take(s, &pushing, &due))
+		return false;
+	s->rests_until_ms = clk_mono_ms() + judge(&pushing, push_due(s, due));
+	return true;
 }
 
 void sweep_run(worker_t *w)
 {
 	const conf_t *conf = w->p->conf;
-	sweep s = {.w = w,
-		.batch = (unsigned)conf_i(conf, CONF_SWEEP_BATCH),
-		.outage = {.what = "sweep", .first_ms = 1000, .most_ms = 10000}};
-	int64_t pause_ms;
-	s.no = calloc(s.batch, sizeof *s.no);
-	BUG_ON(!s.no);
-	do {
-		pause_ms = conf_i(conf, CONF_SWEEP_EVERY_MS);
-		if (!turn_take())
-			continue;
-		err_t err = sweep_round(&s);
-		if (err != ERR_OK)
-			pause_ms = outage_failed(&s.outage, err);
-		else
-			outage_over(&s.outage);
-		turn_end(pause_ms);
-	} while (!life_wait_ms(pause_ms));
-	free(s.no);
+	sweep s = {.w = w, .batch = (unsigned)conf_i(conf, CONF_SWEEP_BATCH)};
+	s.order = calloc(s.batch, sizeof *s.order);
+	s.expired = calloc(s.batch, sizeof *s.expired);
+	BUG_ON(!s.order || !s.expired);
+	while (!life_stopping()) {
+		const bool expired = expire(&s), pushed = push(&s);
+		if (!expired && !pushed)
+			life_wait_ms(conf_i(conf, CONF_SWEEP_EVERY_MS));
+	}
+	free(s.order);
+	free(s.expired);
 }

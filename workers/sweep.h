@@ -1,7 +1,8 @@
-/* sweep: the parts of a round that have a file of their own. */
+/* sweep: the parts of it that have a file of their own. */
 #ifndef HB_WORKERS_SWEEP_H
 #define HB_WORKERS_SWEEP_H
 
+#include "domain/subsidy.h"
 #include "workers/role.h"
 
 enum {
@@ -14,7 +15,9 @@ enum {
 	SWEPT_WITHDRAWAL
 }; /* METRICS_SWEPT */
 
-/* Subsidies whose time is over, back to their campaigns. `ids` has room for a batch. */
-err_t sweep_subsidies(worker_t *w, uint64_t *ids, unsigned batch) MUST_CHECK;
+/* A batch of the subsidies whose time is over, from *at on, back to their campaigns. `ids` has room for
+ * it. *more: it was a whole batch; else *at is at the beginning again. */
+err_t sweep_subsidies(
+	worker_t *w, subsidy_cursor *at, uint64_t *ids, unsigned batch, bool *more) MUST_CHECK;
 
 #endif

@@ -58,17 +58,15 @@ static err_t walk_on(worker_t *w, subsidy_cursor *at, uint64_t *ids, unsigned ba
 	return err;
 }
 
-err_t sweep_subsidies(worker_t *w, uint64_t *ids, unsigned batch)
+err_t sweep_subsidies(worker_t *w, subsidy_cursor *at, uint64_t *ids, unsigned batch, bool *more)
 {
-	subsidy_cursor at = {0};
-	size_t count = batch;
-	err_t err = ERR_OK;
-	while (err == ERR_OK && count == batch && !life_stopping()) {
-		err = walk_on(w, &at, ids, batch, &count);
-		for (size_t i = 0; i < count && err == ERR_OK && !life_stopping();
-			i += GROUP_SUBSIDIES)
-			err = expire_group(w, ids + i,
-				count - i < GROUP_SUBSIDIES ? count - i : GROUP_SUBSIDIES);
-	}
+	size_t count = 0;
+	err_t err = walk_on(w, at, ids, batch, &count);
+	*more = err == ERR_OK && count == batch;
+	if (!*more)
+		*at = (subsidy_cursor){0};
+	for (size_t i = 0; i < count && err == ERR_OK && !life_stopping(); i += GROUP_SUBSIDIES)
+		err = expire_group(
+			w, ids + i, count - i < GROUP_SUBSIDIES ? count - i : GROUP_SUBSIDIES);
 	return err;
 }

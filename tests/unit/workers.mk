@@ -38,3 +38,7 @@ tests_unit_test_rate_LDADD = $(BASE_LIBS) $(UNIT_LIBS)
 check_PROGRAMS += tests/unit/test_finance_limits
 tests_unit_test_finance_limits_SOURCES = tests/unit/test_finance_limits.c
 tests_unit_test_finance_limits_LDADD = $(STORE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_rounds
+tests_unit_test_rounds_SOURCES = tests/unit/test_rounds.c workers/rounds.c workers/rounds.h
+tests_unit_test_rounds_LDADD = $(BASE_LIBS) $(UNIT_LIBS)
