@@ -340,7 +340,7 @@ void consume_run(worker_t *w)
 		.work = {.what = "work", .first_ms = 100, .most_ms = 5000}};
 	queue_name(w->role->queue, w->p->cell->name, c.queue);
 	while (!life_stopping()) {
-		if (role->held && role->held()) {
+		if (role->held && role->held(w)) {
 			disconnect(&c); /* RabbitMQ ends consumers that sit on messages for long */
 			life_wait_ms(STEP_MS);
 			continue;

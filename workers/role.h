@@ -31,7 +31,7 @@ typedef struct {
 	 * and this is the queue's only consumer. Some times a second while nothing comes. */
 	void (*idle)(worker_t *w, int64_t at_ms);
 	/* Of a consumer, or NULL: while true, the messages stay in their queue. */
-	bool (*held)(void);
+	bool (*held)(const worker_t *w);
 	/* Or NULL: what a standby of the role does until life_stopping(); the others only wait. */
 	void (*standby)(const program_t *p);
 	const char *help;
@@ -57,7 +57,8 @@ void reconcile_run(worker_t *w);
 void alert_run(worker_t *w);
 void watch_run(worker_t *w);
 void watch_standby(const program_t *p);
-bool transfer_held(void);
+bool transfer_held(const worker_t *w);
+bool callback_held(const worker_t *w);
 void age_run(worker_t *w);
 err_t transfer_handle(worker_t *w, const outbox_events *events) MUST_CHECK;
 err_t refund_handle(worker_t *w, const outbox_events *events) MUST_CHECK;

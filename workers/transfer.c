@@ -41,8 +41,9 @@ static err_t handle_one(worker_t *w, const outbox_event *event)
 	return err == ERR_OK && !credit ? role_submit(w, FINANCE_TRANSFER, event->no) : err;
 }
 
-bool transfer_held(void)
+bool transfer_held(const worker_t *w)
 {
+	(void)w;
 	return flags_off(FLAGS_TRANSFER_ASYNC, 0);
 }
 

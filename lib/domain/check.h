@@ -15,6 +15,10 @@ enum { CHECK_DELAYS = 4 }; /* <cell>.wait1 … wait4; how long each is stands in
  * present state: one OUTBOX_CHECK event, with the next longer delay for each try. */
 err_t check_add(
 	db_t *db, finance_kind kind, uint64_t order_no, uint64_t tries, int64_t now_ms) MUST_CHECK;
+/* The same of a payment that finance has closed, whose money may come in all the same: it is asked about
+ * CHECK_CLOSED_TRIES times, after 10, 60 and 300 s, and then left at rest. */
+enum { CHECK_CLOSED_TRIES = 3 };
+err_t check_add_closed(db_t *db, uint64_t order_no, uint64_t tries, int64_t now_ms) MUST_CHECK;
 
 /* Whether a message for try `nth` still has something to do when `tries` have been made. */
 static inline bool check_current(uint64_t nth, uint64_t tries)

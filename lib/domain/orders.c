@@ -275,6 +275,17 @@ typedef struct {
 	bool stuck_now; /* out: and was not before */
 } word;
 
+static bool at_rest(const orders_row *row)
+{
+	return row->kind == FINANCE_PAYMENT && row->state == STATES_PAYMENT_CLOSED;
+}
+
+static err_t next_check(db_t *db, const orders_row *row, uint64_t tries, int64_t now_ms)
+{
+	return at_rest(row) ? check_add_closed(db, row->order_no, tries, now_ms)
+			    : check_add(db, row->kind, row->order_no, tries, now_ms);
+}
+
 static err_t word_apply(db_t *db, void *ctx)
 {
 	word *w = ctx;
@@ -301,7 +312,7 @@ static err_t word_apply(db_t *db, void *ctx)
 		err = alert_stuck(db, finance_kind_name(row->kind), row->order_no,
 			states_shown(k->states, row->state), row->tries + 1, now_ms);
 	if (err == ERR_OK && stays)
-		err = check_add(db, row->kind, row->order_no, row->tries + (w->tried > 0), now_ms);
+		err = next_check(db, row, row->tries + (w->tried > 0), now_ms);
 	return err;
 }
 
@@ -375,8 +386,9 @@ static err_t close_payment(const orders_desk *d, orders_row *row, finance_answer
 static err_t ask(const orders_desk *d, const kind_row *k, orders_row *row, finance_answer *a)
 {
 	bool settling = k->settling != 0 && row->state == k->settling;
-	if (row->kind == FINANCE_PAYMENT && !settling &&
-		(row->state == STATES_PAYMENT_CLOSING || row->expires_at_ms <= clk_wall_ms()))
+	if (row->kind == FINANCE_PAYMENT &&
+		(row->state == STATES_PAYMENT_CLOSING ||
+			(row->state == k->pending && row->expires_at_ms <= clk_wall_ms())))
 		return close_payment(d, row, a);
 	err_t err = finance_query(d->finance, row->kind, row->order_no, a);
 	if (err == ERR_OK && a->outcome == FINANCE_NOT_KNOWN && k->submits && !settling)
@@ -393,7 +405,7 @@ err_t orders_check(const orders_desk *d, finance_kind kind, uint64_t order_no)
 static bool to_be_checked(const kind_row *k, const orders_row *row)
 {
 	return row->state == k->pending || (k->settling != 0 && row->state == k->settling) ||
-	       (k->kind == FINANCE_PAYMENT && row->state == STATES_PAYMENT_CLOSING);
+	       (k->kind == FINANCE_PAYMENT && row->state == STATES_PAYMENT_CLOSING) || at_rest(row);
 }
 
 static void log_stuck(const word *w)
@@ -423,7 +435,7 @@ static err_t check_apply(
 		.a = a,
 		.checked = true,
 		.next_check_at_ms = next_ms,
-		.stuck = !waits &&
+		.stuck = !waits && !at_rest(row) &&
 			 (row->stuck || row->tries + 1 >= conf_i(d->conf, CONF_ORDER_STUCK_TRIES))};
 	if (k->settling != 0 && row->state == k->settling) {
 		w.settling = &settling;

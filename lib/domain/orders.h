@@ -77,7 +77,7 @@ typedef struct {
 err_t orders_submit(const orders_desk *d, finance_kind kind, uint64_t order_no) MUST_CHECK;
 
 /* Pushes one order that is due: asks finance (a number that finance does not know is sent again; a
- * payment past its time is closed at finance), applies the answer (or settles what was refused), and, when the order is still not
+ * payment past its time is closed at finance; one that is closed is only asked about), applies the answer (or settles what was refused), and, when the order is still not
  * final, counts the try, sets its next time and writes its next check message; after
  * order.stuck_tries it is marked stuck.
  * ERR_FINANCE_UNAVAILABLE and ERR_ORDER_CONFLICT come after that was done. */
@@ -88,7 +88,8 @@ err_t orders_check_nth(
 	const orders_desk *d, finance_kind kind, uint64_t order_no, uint64_t nth) MUST_CHECK;
 
 /* Inside the caller's transaction, for a person: the order is due now, as if it had never been asked
- * about; and should it get stuck again, somebody is told again. *pushed is false for one at its end.
+ * about; and should it get stuck again, somebody is told again. *pushed is false for one at its end; a closed
+ * payment is only at rest, and asked about by its check messages alone.
  * ERR_NOT_FOUND. */
 err_t orders_push(
 	db_t *db, finance_kind kind, uint64_t order_no, int64_t now_ms, bool *pushed) MUST_CHECK;

@@ -133,5 +133,7 @@ err_t payment_apply(
 		STATES_BY_CALLBACK, now_ms, packet_at, &changed);
 	if (e == ERR_OK && !changed)
 		return contradiction(&p, a, "payment.packet_not_unpaid");
-	return e;
+	return e == ERR_OK && v.payment == STATES_PAYMENT_CLOSED
+		       ? check_add_closed(db, order_no, 0, now_ms)
+		       : e;
 }

@@ -26,6 +26,7 @@ err_t payment_set_cashier(db_t *db, uint64_t order_no, const char *url) MUST_CHE
 /* Applies finance's word (from a callback, a check or the sweep; any number of times, in any
  * order), inside the caller's transaction: DONE: payment → paid and packet → open (expires_at = now
  * + packet_ttl_ms); CLOSED or REFUSED: payment and packet → closed; PENDING and NOT_KNOWN: nothing.
+ * A closed one is asked about some times more (check_add_closed), for a callback may be lost;
  * DONE of a payment that is closed already: → refunding, the packet stays closed.
  * An amount that is said and is not the payment's, and a word against the final state that the
  * payment already has, are refused with ERR_ORDER_CONFLICT, logged, and change nothing.

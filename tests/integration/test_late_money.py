@@ -3,6 +3,8 @@ import time
 
 import audit
 import pytest
+from bot import hbctl
+from test_callbacks import events
 from test_finance_faults import faults  # noqa: F401 the fixture
 
 SETTLE = ('A-worker-transfer', 'A-worker-check', 'A-worker-callback', 'A-worker-sweep')
@@ -44,6 +46,74 @@ def test_a_payment_that_comes_in_after_it_was_closed_goes_back_and_the_packet_st
     # Finance says it again and again: nothing is given back twice.
     stack.pay(made['payment']['cashier_url'])
     assert len(refunds(stack, packet)) == 1
+
+
+@pytest.fixture
+def paid_late(stack, faults):  # noqa: F811
+    """paid_late(): a payment whose money came in after it was closed, which finance does not call back, as (packet, order)."""
+    def make(asked=0):
+        made = stack.send(1001, 700, 3).json
+        packet, order = made['packet']['id'], made['payment']['order_no']
+        close(stack, order)
+        stack.rows('A', 'UPDATE payment SET tries = %s WHERE order_no = %s', (asked, order))
+        assert faults({'payment': {'pay_closed': 100, 'drop_callback': 100}}).status == 200
+        stack.pay(made['payment']['cashier_url'])
+        return packet, order
+    return make
+
+
+def given_back(stack, packet, order):
+    stack.wait(lambda: payment(stack, order) == 6, 'the payment is refunded', 60)
+    assert refunds(stack, packet) == [(2, 700, 2, 'done', 1001)]
+    assert stack.packet_state(packet) == 5
+    stack.wait(lambda: not audit.audit(stack, [packet]), 'the books agree', 60, 0.5)
+
+
+def test_money_that_came_in_late_goes_back_without_its_callback(stack, paid_late):
+    given_back(stack, *paid_late())
+
+
+def test_a_person_has_finance_asked_about_a_closed_payment(stack, paid_late):
+    """Whose check messages are over."""
+    packet, order = paid_late(asked=3)
+    code, out, err = hbctl(stack, 'orders', 'push', order, '--reason', 'a test')
+    assert code == 0 and 'is due now' in out, err
+    given_back(stack, packet, order)
+    code, _, err = hbctl(stack, 'orders', 'push', order, '--reason', 'a test')
+    assert code != 0 and 'there is nothing to push' in err
+
+
+@pytest.fixture
+def by_callback(stack):
+    """by_callback(False): callbacks take no effect until it is called again; and nobody asks about closed payments."""
+    config = stack.folder / 'etc/hongbao.cfg'
+    before = config.read_text()
+
+    def use(on):
+        text = before if on else before.replace('check_max_ms = 5000;', 'check_max_ms = 5000; by_callback = false; by_check = false;')
+        assert on or text != before
+        config.write_text(text)
+        for service in ('A-worker-callback', 'A-worker-check'):
+            stack.sv('restart', service)
+
+    yield use
+    use(True)
+
+
+def test_a_callback_that_came_while_callbacks_were_off_takes_effect_afterwards(stack, faults, by_callback):  # noqa: F811
+    made = stack.send(1001, 700, 3).json
+    packet, order = made['packet']['id'], made['payment']['order_no']
+    close(stack, order)
+    stack.wait(lambda: events(stack, order) == (1, 1), 'finance has told of its closing')
+    by_callback(False)
+    assert faults({'payment': {'pay_closed': 100}}).status == 200
+    stack.pay(made['payment']['cashier_url'])
+    stack.wait(lambda: events(stack, order) == (2, 1), 'the callback is there')
+    stack.wait(lambda: stack.rows('A', 'SELECT COUNT(*) FROM outbox WHERE kind = 3 AND business_no = %s', (order,)) == ((0,),), 'so is its message')
+    assert payment(stack, order) == 4
+    by_callback(True)
+    stack.wait(lambda: events(stack, order) == (2, 2), 'the callback is handled', 60)
+    given_back(stack, packet, order)
 
 
 def test_a_payment_that_is_closed_is_not_paid_without_that_fault(stack):

@@ -373,6 +373,68 @@ static void a_late_payment_of_another_amount_or_that_finance_denies_moves_nothin
 	assert_int_equal(fin.closes, 0);
 }
 
+static int64_t checks(unsigned delay, unsigned nth)
+{
+	return cell_db_number(db,
+		"SELECT COUNT(*) FROM outbox WHERE kind = 8 AND payload = "
+		"'[{\"no\":%d,\"k\":1,\"d\":%u,\"n\":%u}]'",
+		PAYMENT, delay, nth);
+}
+
+static err_t push_tx(db_t *d, void *ctx)
+{
+	return orders_push(d, FINANCE_PAYMENT, PAYMENT, clk_wall_ms(), ctx);
+}
+
+static void a_closed_payment_is_asked_about_some_times_and_when_it_is_pushed(void **state)
+{
+	bool pushed = false;
+	(void)state;
+	closed();
+	cell_db_run(db, "UPDATE payment SET state = 1; UPDATE packet SET state = 1");
+	fin.close = FINANCE_CLOSED;
+	assert_int_equal(orders_check(&desk, FINANCE_PAYMENT, PAYMENT), ERR_OK);
+	assert_int_equal(state_of("payment"), STATES_PAYMENT_CLOSED);
+	assert_int_equal(checks(2, 1), 1);
+	fin.query = FINANCE_CLOSED;
+	for (unsigned nth = 1; nth <= 3; nth++)
+		for (unsigned copy = 0; copy < 2; copy++) {
+			assert_int_equal(
+				orders_check_nth(&desk, FINANCE_PAYMENT, PAYMENT, nth), ERR_OK);
+			assert_int_equal(fin.queries, nth);
+			assert_int_equal(checks(nth + 2, nth + 1), nth < 3);
+		}
+	assert_int_equal(cell_db_number(db, "SELECT COUNT(*) FROM outbox WHERE kind = 8"), 3);
+	assert_int_equal(
+		cell_db_number(db, "SELECT stuck FROM payment WHERE state = 4 AND tries = 3"), 0);
+	assert_int_equal(fin.closes, 1);
+	nothing_moved();
+	/* Now it has come in, and nobody called back. */
+	fin.query = FINANCE_DONE;
+	fin.amount_fen = 100;
+	assert_int_equal(transact(push_tx, &pushed), ERR_OK);
+	assert_true(pushed);
+	assert_int_equal(checks(1, 1), 1);
+	assert_int_equal(orders_check_nth(&desk, FINANCE_PAYMENT, PAYMENT, 1), ERR_OK);
+	assert_int_equal(state_of("payment"), STATES_PAYMENT_REFUNDING);
+	assert_int_equal(state_of("packet"), STATES_PACKET_CLOSED);
+	only_refund(REFUND_LATE_PAYMENT, 100);
+}
+
+static void a_closed_payment_of_which_finance_says_nothing_is_not_stuck(void **state)
+{
+	(void)state;
+	closed();
+	fin.err = ERR_FINANCE_UNAVAILABLE;
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(
+			orders_check(&desk, FINANCE_PAYMENT, PAYMENT), ERR_FINANCE_UNAVAILABLE);
+	assert_int_equal(
+		cell_db_number(db, "SELECT stuck FROM payment WHERE state = 4 AND tries = 4"), 0);
+	assert_int_equal(fin.closes, 0);
+	nothing_moved();
+}
+
 static err_t make_30(db_t *d, void *ctx)
 {
 	refund_order r = {.reason = REFUND_REFUSED_TRANSFER,
@@ -418,6 +480,8 @@ int main(void)
 		CASE(a_returned_transfer_whose_refund_is_refused_ends_in_the_senders_wallet),
 		CASE(a_payment_that_came_in_although_closed_is_refunded_once),
 		CASE(a_late_payment_of_another_amount_or_that_finance_denies_moves_nothing),
+		CASE(a_closed_payment_is_asked_about_some_times_and_when_it_is_pushed),
+		CASE(a_closed_payment_of_which_finance_says_nothing_is_not_stuck),
 		CASE(refunds_of_a_packet_never_exceed_its_payment),
 	};
 	return cmocka_run_group_tests(tests, orders_set_up, orders_tear_down);
