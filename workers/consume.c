@@ -10,7 +10,6 @@
 #include "base/life.h"
 #include "base/logger.h"
 #include "base/metrics.h"
-#include "domain/alert.h"
 #include "workers/outage.h"
 #include "workers/rate.h"
 #include "workers/role.h"
@@ -143,40 +142,12 @@ static bool hold(consumer *c, int64_t ms)
 	return !life_stopping();
 }
 
-typedef struct {
-	const held_t *h;
-	const char *queue, *reason;
-} parking;
-
-static err_t park_tx(db_t *db, void *ctx)
-{
-	const parking *p = ctx;
-	int64_t now_ms = clk_wall_ms();
-	err_t err = db_exec(db, SQL_WORKER_PARK,
-		DB_ARGS(db_s(p->queue), db_u(queue_event_named(p->queue)), db_s(p->reason),
-			db_i(now_ms), db_b(p->h->body, p->h->len)),
-		NULL);
-	return err == ERR_OK ? alert_parked(db, db_insert_id(db), p->queue, p->reason, now_ms)
-			     : err;
-}
-
-static err_t park(consumer *c, const held_t *h, const char *queue, const char *why)
-{
-	parking p = {.h = h, .queue = queue, .reason = why};
-	err_t err = role_transact(c->w, park_tx, &p);
-	if (err == ERR_OK) {
-		METRICS_INC(PARKED);
-		LOG(ERROR, "worker.parked", {"queue", LOG_S(queue)}, {"why", LOG_S(why)});
-	}
-	return err;
-}
-
 /* From the queue `parked`: RabbitMQ gave the message up, and says of which queue and why. */
 static err_t park_dead(consumer *c, const held_t *h)
 {
 	char why[64];
 	snprintf(why, sizeof why, "RabbitMQ: %s", *h->died_of ? h->died_of : "no reason");
-	return park(c, h, *h->died_in ? h->died_in : c->queue, why);
+	return role_park(c->w, *h->died_in ? h->died_in : c->queue, why, h->body, h->len);
 }
 
 /* A line for each event whose trace is followed. */
@@ -219,7 +190,7 @@ static bool finish(consumer *c, const held_t *h)
 		unsigned label = HANDLED_DONE;
 		if (verdict == CONSUME_PARK) {
 			label = HANDLED_PARKED;
-			err = park(c, h, c->queue, err_code(err));
+			err = role_park(c->w, c->queue, err_code(err), h->body, h->len);
 		}
 		if (verdict != CONSUME_HOLD && err == ERR_OK) {
 			outage_over(&c->work);

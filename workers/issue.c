@@ -1,8 +1,9 @@
 /* A partner's subsidies, by message instead of by call: the same two steps, which any program may ask
  * for. What partners ask for has a queue of its own, so that wins of the rain never wait behind it; and
  * what needs a cell that is away does not hold what is behind it in the queue: it goes back into the
- * outbox and comes again after a while. A cell that has just failed is not asked for each of them: one
- * that hangs costs a time-out each time. */
+ * outbox and comes again after a while. Since when it does so goes with it, in a field of its own: an
+ * outage passes, but what a healthy cell has not understood for an hour a person has to look at. A cell
+ * that has just failed is not asked for each of them: one that hangs costs a time-out each time. */
 #include "domain/issue.h"
 #include "base/clk.h"
 #include "base/logger.h"
@@ -16,6 +17,7 @@
 #include <string.h>
 
 enum { AGAIN_MS = 15000, REST_MS = 3000 };
+#define SINCE "f" /* of an event that was put off: since when, in ms */
 
 /* Of the cells of numbers, by their place in the topology; of the process. */
 static _Atomic int64_t rests_until_ms[TOPOLOGY_CELLS_MAX];
@@ -54,14 +56,32 @@ static err_t later_tx(db_t *db, void *ctx)
 	return err == ERR_OK ? outbox_lease(db, &id, 1, now_ms + AGAIN_MS) : err;
 }
 
-/* The relay passes over it until then, and sends it to the same queue again. */
-static err_t postpone(worker_t *w, const outbox_events *events, size_t i)
+/* Put back by a person it may come again for as long as before. */
+static err_t park(worker_t *w, const later *l, err_t e, int64_t waited_ms)
 {
-	json_t *one = json_pack("[O]", json_array_get(events->array, i));
+	char queue[QUEUE_NAME_BYTES], why[64];
+	queue_name(QUEUE_ISSUE, w->p->cell->name, queue);
+	snprintf(why, sizeof why, "%s for %lld s", err_code(e), (long long)waited_ms / 1000);
+	return role_park(w, queue, why, l->payload, l->n);
+}
+
+/* The relay passes over it until then, and sends it to the same queue again. */
+static err_t postpone(worker_t *w, const outbox_events *events, size_t i, err_t e)
+{
+	json_t *event = json_array_get(events->array, i);
+	const int64_t now_ms = clk_wall_ms(),
+		      since = json_integer_value(json_object_get(event, SINCE));
+	const int64_t waited_ms = since > 0 ? now_ms - since : 0;
+	const bool enough = waited_ms >= conf_i(w->p->conf, CONF_SUBSIDY_AWAY_S) * 1000;
+	if (enough)
+		json_object_del(event, SINCE);
+	else if (since <= 0)
+		json_object_set_new(event, SINCE, json_integer(now_ms));
+	json_t *one = json_pack("[O]", event);
 	char *payload = one ? json_dumps(one, JSON_COMPACT) : NULL;
 	BUG_ON(!payload);
 	later l = {events->event[i].uid, payload, strlen(payload)};
-	const err_t err = role_transact(w, later_tx, &l);
+	const err_t err = enough ? park(w, &l, e, waited_ms) : role_transact(w, later_tx, &l);
 	free(payload);
 	json_decref(one);
 	return err;
@@ -94,7 +114,7 @@ err_t issue_handle(worker_t *w, const outbox_events *events)
 	for (size_t i = 0; i < events->count && err == ERR_OK; i++) {
 		err = issue_one(w, &events->event[i]);
 		if (is_away(err))
-			err = postpone(w, events, i);
+			err = postpone(w, events, i, err);
 	}
 	return err;
 }

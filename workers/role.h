@@ -83,5 +83,8 @@ err_t role_submit(worker_t *w, finance_kind kind, uint64_t order_no) MUST_CHECK;
 err_t role_left_to_others(err_t err) MUST_CHECK;
 /* It for each event of a message. */
 err_t role_submit_all(worker_t *w, finance_kind kind, const outbox_events *events) MUST_CHECK;
+/* A message of a queue into the table `parked`, for a person, who is told. */
+err_t role_park(
+	worker_t *w, const char *queue, const char *why, const char *body, size_t n) MUST_CHECK;
 
 #endif

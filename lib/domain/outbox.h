@@ -24,7 +24,8 @@ typedef enum {
 	OUTBOX_CHECK = 8, /* [{"no":order_no,"k":finance kind,"d":delay,"n":try}] → <cell>.wait<d>,
 				  and from there <cell>.check (check.h) */
 	OUTBOX_ISSUE = 9, /* [{"i":"issuer","o":"out_order_no","u":uid,"a":fen,"c":"campaign",
-			     "x":expires_at}], a partner's → <cell of u>.issue */
+			     "x":expires_at}], a partner's → <cell of u>.issue; one that was put off also
+			     has "f", since when (workers/issue.c) */
 } outbox_kind;
 
 /* Any event may have "tp" besides: the traceparent of the request that it came of, if that trace is

@@ -1,13 +1,18 @@
 """Subsidies through the front door: recorded by message, spent by token before that, listed from both, expired and settled."""
+import contextlib
 import hashlib
+import http.server
 import json
+import re
 import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import b2c
+import bot
 import hb
 
 USABLE, SPENT, EXPIRED = 1, 2, 3
@@ -358,3 +363,56 @@ def test_messages_for_a_cell_that_hangs_hold_no_others(stack, campaign):
         for core in cores:
             stack.kill(core, signal.SIGCONT)
     stack.wait(lambda: there(in_b), 'the others come again', 40)
+
+
+@contextlib.contextmanager
+def peers_502(stack):
+    """Whatever A's worker of partners' messages asks of any cell is answered by a bare 502; messages may come again for a second."""
+    class Door(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers['Content-Length']))
+            asked.append(self.path)
+            self.send_response(502)
+            self.send_header('Content-Length', '0')
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    asked, doors = [], [http.server.ThreadingHTTPServer(('127.0.0.1', 0), Door) for _ in stack.doors]
+    for door in doors:
+        threading.Thread(target=door.serve_forever, daemon=True).start()
+    ports = (f'internal_port = {door.server_port}' for door in doors)
+    config, topology = stack.folder / 'etc/hongbao.cfg', stack.folder / 'etc/topology.cfg'
+    other, before = stack.folder / 'etc/topology-502.cfg', config.read_text()
+    other.write_text(re.sub(r'internal_port = \d+', lambda _: next(ports), topology.read_text()))
+    text = before.replace(str(topology), str(other)) + '\nsubsidy: { away_s = 1; };\n'
+    assert str(other) in text and next(ports, None) is None
+    try:
+        config.write_text(text)
+        stack.sv('restart', 'A-worker-issue')
+        yield asked
+    finally:
+        config.write_text(before)
+        stack.sv('restart', 'A-worker-issue')
+        other.unlink()
+        for door in doors:
+            door.shutdown()
+            door.server_close()
+
+
+def test_a_message_that_no_cell_understands_is_parked_and_told_and_works_when_it_is_put_back(stack, campaign):
+    number = f'never-{campaign.number}'
+
+    def given():
+        return [r for r in b2c.rows(stack, 21131) if r[1] == number.encode()]
+
+    with peers_502(stack) as asked:
+        b2c.publish(stack, [{'i': 'demo', 'u': 21131, 'a': 300, 'c': campaign.name, 'x': b2c.now_ms() + b2c.DAY_MS, 'o': number}], 9)
+        message, = stack.wait(lambda: bot.parked(stack, number), 'it is parked', 60)
+        assert message['queue'] == 'A.issue' and message['reason'].startswith('OUTCOME_UNKNOWN for '), message
+        assert len(asked) == 2 and not given()
+    assert stack.rows('A', 'SELECT COUNT(*) FROM alert WHERE kind = 2 AND subject = %s', (str(message['id']),)) == ((1,),)
+    code, _, err = bot.hbctl(stack, 'orders', 'push', '--parked', str(message['id']), '--cell', 'A', '--reason', 'a test')
+    assert code == 0, err
+    stack.wait(given, 'the subsidy is there', 60)
