@@ -3,6 +3,7 @@
  * machine's logs say of the same numbers; in the order of time. Of a request or a trace (base/trace.h), the
  * logs say which numbers it was about, and the story is theirs. Read only. */
 #include "units/args.h"
+#include "units/trace_logs.h"
 #include "units/verb.h"
 
 #include "base/arena.h"
@@ -14,7 +15,6 @@
 #include "domain/numbers.h"
 #include "domain/states.h"
 #include "store/finance.h"
-#include <glob.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -250,8 +250,9 @@ static void remember_path(story *s, const char *path)
 }
 
 /* What a line of one of the story's requests is about. */
-static void learn_line(story *s, const char *line)
+static void learn_line(void *ctx, const char *line)
 {
+	story *s = ctx;
 	static const char *const names[] = {"packet_id", "order_no"};
 	json_t *o = has_id(s, line) ? json_loads(line, 0, NULL) : NULL;
 
@@ -267,8 +268,9 @@ static void learn_line(story *s, const char *line)
 	json_decref(o);
 }
 
-static void tell_line(story *s, const char *line)
+static void tell_line(void *ctx, const char *line)
 {
+	story *s = ctx;
 	json_t *o = has_number(s, line) || has_id(s, line) ? json_loads(line, 0, NULL) : NULL;
 	const char *ts = json_string_value(json_object_get(o, "ts"));
 	const char *event = json_string_value(json_object_get(o, "event"));
@@ -300,37 +302,10 @@ static void tell_line(story *s, const char *line)
 	json_decref(o);
 }
 
-typedef void (*line_fn)(story *s, const char *line);
-
-static void read_log(story *s, const char *path, line_fn each)
+static void read_logs(story *s, trace_logs_line each)
 {
-	FILE *f = fopen(path, "re");
-	char *line = NULL;
-	size_t room = 0;
-
-	while (f && getline(&line, &room, f) > 0)
-		if (*line == '{')
-			each(s, line);
-	free(line);
-	if (f)
-		fclose(f);
-}
-
-/* svlogd's files, older ones too, and nginx's. */
-static void read_logs(story *s, line_fn each)
-{
-	static const char *const patterns[] = {"log/*/current", "log/*/@*.s", "log/nginx*/*.json"};
-
-	for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
-		char pattern[512];
-		glob_t found;
-
-		snprintf(pattern, sizeof pattern, "%s/%s", verb_state(), patterns[i]);
-		if (glob(pattern, 0, NULL, &found) == 0)
-			for (size_t k = 0; k < found.gl_pathc; k++)
-				read_log(s, found.gl_pathv[k], each);
-		globfree(&found);
-	}
+	if (!trace_logs_each(each, s))
+		s->cut = true;
 }
 
 static int by_time(const void *a, const void *b)

@@ -1,7 +1,9 @@
 """hbctl trace: one envelope's story over both cells, by its number, that of any order of it, a request's id or a trace's. And what the logs say."""
+import gzip
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 
@@ -37,6 +39,28 @@ def test_one_envelope_over_both_cells(stack):
                            for m in json.loads(trace(stack, packet).stdout)), 'nginx has written the requests, with their ids')
     by_claim = json.loads(trace(stack, claims[1]['claim_no'], '--no-logs').stdout)
     assert [m for m in story if m['kind'] != 'log'] == by_claim
+
+
+def test_logs_are_read_where_systemd_and_logrotate_have_them(stack, tmp_path):
+    """An installation's: the programs' lines in the journal, nginx's of yesterday and before in rotated files."""
+    log = stack.folder / 'log/nginx-tried'
+    log.mkdir()
+    journalctl = tmp_path / 'journalctl'
+    number = stack.open_packet(1001, 1000, 2)
+    line = lambda event: json.dumps({'ts': '2026-01-01T00:00:00.000Z', 'level': 'warn', 'program': 'tried', 'event': event, 'order_no': int(number)})  # noqa: E731
+    journalctl.write_text(f"#!/bin/sh\n[ \"$*\" = \"-q -r -o cat --since=-14d -u hongbao-*\" ] && echo 'Started it.' && echo '{line('in.the.journal')}'\n")
+    journalctl.chmod(0o755)
+    (log / 'access.json.1').write_text(line('of.yesterday') + '\n')
+    with gzip.open(log / 'access.json.2.gz', 'wt') as f:
+        f.write(line('of.the.day.before') + '\n')
+    try:
+        done = subprocess.run([os.path.join(os.environ.get('HB_TEST_BUILD', hb.ROOT / 'build/default'), 'hbctl'), '-o', 'json', 'trace', str(number)], capture_output=True, text=True,
+                              env={**os.environ, 'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'HB_CONFIG': str(stack.folder / 'etc/hongbao.cfg'),
+                                   'HB_STATE': str(stack.folder), 'HB_SHARE': str(hb.ROOT)})
+    finally:
+        shutil.rmtree(log)
+    assert done.returncode == 0, done
+    assert sorted(m['state'] for m in json.loads(done.stdout) if m['detail'].startswith('tried ')) == ['in.the.journal', 'of.the.day.before', 'of.yesterday']
 
 
 def test_what_is_not_there(stack):
