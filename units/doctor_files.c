@@ -116,7 +116,7 @@ void doctor_folders(doctor_t *d)
 	share_file(d, "web/index.html");
 }
 
-/* What must be there; further ones (partner.NAME.keys, alert.secret) are looked at when they are. */
+/* What must be there; further ones (partner.NAME.keys, alert.url, alert.secret) are looked at when they are. */
 static const char *const needed_secrets[] = {"session.keys", "grant.keys", "seal.keys",
 	"finance.keys", "internal.keys", "db.hb_core", "db.hb_query", "db.hb_worker", "db.hb_rain",
 	"db.hb_age", "db.hb_ctl", "db.hb_repl", "mq.hongbao"};
@@ -188,7 +188,7 @@ void doctor_secrets(doctor_t *d)
 	for (unsigned i = 0; i < sizeof(needed_secrets) / sizeof(*needed_secrets); i++)
 		secret(d, needed_secrets[i], uid);
 	each_secret(d, "partner.*", secret, uid);
-	each_secret(d, "alert.secret", secret, uid);
+	each_secret(d, "alert.*", secret, uid);
 }
 
 /* A ring is put in place whole, so the file's time is that of its newest key. */

@@ -8,11 +8,9 @@
 #include "units/move.h"
 #include "units/site.h"
 
-#include "base/keys.h"
-#include "store/webhook.h"
+#include "domain/alert.h"
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { FENCE_MS = 10000, WHAT_BYTES = 200 };
 
@@ -47,9 +45,7 @@ static bool fence_others(move_t *m, const char *dead)
 /* A person must know, whoever runs this. */
 static void alert(const move_t *m)
 {
-	const char *url = conf_s(verb_conf(), CONF_ALERT_URL);
-	const char *secret = conf_secret_path(verb_conf(), "alert.secret");
-	webhook_target t = {.timeout_ms = conf_i(verb_conf(), CONF_ALERT_TIMEOUT_MS)};
+	webhook_target t;
 	char text[300];
 	webhook_t *hook;
 	bool said;
@@ -59,9 +55,7 @@ static void alert(const move_t *m)
 		"given: "
 		"%.120s",
 		m->cell->name, m->record.primary, m->reason);
-	snprintf(t.url, sizeof(t.url), "%s", url);
-	if (!*url || (access(secret, F_OK) == 0 &&
-			     keys_secret(secret, t.secret, sizeof(t.secret)) != ERR_OK)) {
+	if (alert_target(verb_conf(), &t) != ERR_OK || !*t.url) {
 		fprintf(stderr, "hbctl: nobody was alerted (alert.url): %s\n", text);
 		return;
 	}

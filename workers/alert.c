@@ -9,13 +9,11 @@
 #include "base/life.h"
 #include "base/logger.h"
 #include "base/metrics.h"
-#include "store/webhook.h"
 #include "workers/alert_text.h"
 #include "workers/outage.h"
 #include "workers/role.h"
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { LOOK_EVERY_MS = 1000, TAKE_MAX = 500, LEASE_SPARE_MS = 10000 };
 enum { SENT, FAILED };
@@ -32,15 +30,10 @@ typedef struct {
 
 static webhook_t *open_hook(const program_t *p)
 {
-	const char *url = conf_s(p->conf, CONF_ALERT_URL);
-	const char *secret = conf_secret_path(p->conf, "alert.secret");
-	webhook_target t = {.timeout_ms = conf_i(p->conf, CONF_ALERT_TIMEOUT_MS)};
-	if (!*url)
-		return NULL;
-	snprintf(t.url, sizeof t.url, "%s", url);
-	if (access(secret, F_OK) == 0 && keys_secret(secret, t.secret, sizeof t.secret) != ERR_OK)
-		life_stop("secrets/alert.secret cannot be read");
-	return webhook_new(&t);
+	webhook_target t;
+	if (alert_target(p->conf, &t) != ERR_OK)
+		life_stop("secrets/alert.url or alert.secret cannot be read");
+	return *t.url ? webhook_new(&t) : NULL;
 }
 
 static err_t take_tx(db_t *db, void *ctx)

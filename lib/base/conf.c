@@ -347,6 +347,12 @@ static bool conf_is_default(const conf_t *c, int id)
 	return r->type == CONF_STRING ? !strcmp(c->text[id], r->text) : c->number[id] == r->def;
 }
 
+/* Is not shown: whoever knows it may do what we may. */
+static bool conf_is_secret(const conf_t *c, int id)
+{
+	return id == CONF_ALERT_URL && *c->text[id];
+}
+
 /* What is as the table has it can be commented out. */
 static void conf_print(const conf_t *c, bool commented, FILE *to)
 {
@@ -365,6 +371,10 @@ static void conf_print(const conf_t *c, bool commented, FILE *to)
 		fprintf(to, "  # %s", r->help);
 		if (r->type == CONF_INTEGER)
 			fprintf(to, " (%" PRId64 "..%" PRId64 " %s)", r->least, r->most, r->unit);
+		if (conf_is_secret(c, i)) {
+			fprintf(to, "\n  # %s is set, and not shown\n", r->name + group + 1);
+			continue;
+		}
 		fprintf(to, "\n  %s%s = ", commented && conf_is_default(c, i) ? "# " : "",
 			r->name + group + 1);
 		conf_print_value(c, i, to);

@@ -2,9 +2,11 @@
  * because a unique key is what makes one alert of a thing that many processes find. */
 #include "domain/alert.h"
 
+#include "base/keys.h"
 #include "domain/id_array.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 err_t alert_add(db_t *db, alert_kind kind, const char *subject, const char *text, int64_t now_ms)
 {
@@ -72,6 +74,22 @@ err_t alert_waiting(db_t *db, int64_t now_ms, uint64_t *count, int64_t *last_ms)
 	*last_ms = db_rows_i(r, 1);
 	db_rows_free(&r);
 	return ERR_OK;
+}
+
+/* A secret that need not be there. */
+static err_t optional(const conf_t *c, const char *name, char *out, size_t bytes)
+{
+	const char *path = conf_secret_path(c, name);
+
+	return access(path, F_OK) == 0 ? keys_secret(path, out, bytes) : ERR_OK;
+}
+
+err_t alert_target(const conf_t *c, webhook_target *out)
+{
+	*out = (webhook_target){.timeout_ms = conf_i(c, CONF_ALERT_TIMEOUT_MS)};
+	snprintf(out->url, sizeof(out->url), "%s", conf_s(c, CONF_ALERT_URL));
+	const err_t e = optional(c, "alert.url", out->url, sizeof(out->url));
+	return e == ERR_OK ? optional(c, "alert.secret", out->secret, sizeof(out->secret)) : e;
 }
 
 static err_t set_all(db_t *db, sql_id statement, const alert_row *rows, size_t n, int64_t value)

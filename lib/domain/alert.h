@@ -4,7 +4,9 @@
 #ifndef HB_DOMAIN_ALERT_H
 #define HB_DOMAIN_ALERT_H
 
+#include "base/conf.h"
 #include "store/db.h"
+#include "store/webhook.h"
 
 /* Stored; never reuse a number. */
 typedef enum {
@@ -42,5 +44,9 @@ err_t alert_take(db_t *db, int64_t now_ms, int64_t lease_until_ms, unsigned limi
 /* They were not said: anybody's again. */
 err_t alert_not_sent(db_t *db, const alert_row *rows, size_t n) MUST_CHECK;
 err_t alert_sent(db_t *db, const alert_row *rows, size_t n, int64_t now_ms) MUST_CHECK;
+
+/* Where alerts are sent, by hongbao.cfg and the folder of the secrets; url "": nowhere. ERR_CONFIG_INVALID,
+ * logged: a file of the secrets cannot be read. */
+err_t alert_target(const conf_t *c, webhook_target *out) MUST_CHECK;
 
 #endif

@@ -146,6 +146,26 @@ static void the_printed_file_reads_back(void **state)
 	free(text);
 }
 
+static void what_is_a_right_by_itself_is_not_printed(void **state)
+{
+	char why[256], *text = NULL;
+	size_t len = 0;
+	FILE *to = open_memstream(&text, &len);
+	conf_t *c, *again;
+
+	(void)state;
+	assert_int_equal(conf_load(NULL, why, &c), ERR_OK);
+	assert_int_equal(conf_set(c, "alert.url", "https://bot.example/hook/4711", why), ERR_OK);
+	conf_print_file(c, to);
+	fclose(to);
+	assert_null(strstr(text, "4711"));
+	assert_non_null(strstr(text, "\n  # url is set, and not shown\n"));
+	assert_int_equal(load(text, why, &again), ERR_OK);
+	conf_free(&c);
+	conf_free(&again);
+	free(text);
+}
+
 static void the_table_has_a_line_per_option(void **state)
 {
 	char *text = NULL;
@@ -185,6 +205,7 @@ int main(void)
 		cmocka_unit_test(a_missing_file_is_refused),
 		cmocka_unit_test(set_checks_like_the_file),
 		cmocka_unit_test(the_printed_file_reads_back),
+		cmocka_unit_test(what_is_a_right_by_itself_is_not_printed),
 		cmocka_unit_test(the_table_has_a_line_per_option),
 	};
 

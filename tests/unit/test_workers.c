@@ -1,8 +1,8 @@
 /* The pure parts of the workers: reading the outbox, routing, pauses, verdicts. */
 #include "base/metrics.h"
+#include "domain/alert.h"
 #include "domain/orders.h"
 #include "domain/states.h"
-#include "store/webhook.h"
 #include "tests/unit/unit.h"
 #include "workers/alert_text.h"
 #include "workers/consume.h"
@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Slots below 500 are A's, the others B's. */
 static topology_t two_cells(void)
@@ -23,6 +25,45 @@ static topology_t two_cells(void)
 	for (unsigned s = 0; s < TOPOLOGY_SLOTS; s++)
 		t.slot_cell[s] = s < 500 ? 0 : 1;
 	return t;
+}
+
+static void put_secret(const char *folder, const char *name, const char *text)
+{
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(path, 0400), 0);
+}
+
+static void the_bot_s_address_may_be_a_secret(void **state)
+{
+	char folder[] = "/tmp/test_workers.XXXXXX", why[256];
+	webhook_target t;
+	conf_t *c;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	assert_int_equal(conf_load(NULL, why, &c), ERR_OK);
+	assert_int_equal(conf_set(c, "paths.secrets", folder, why), ERR_OK);
+	assert_int_equal(alert_target(c, &t), ERR_OK);
+	assert_string_equal(t.url, "");
+	assert_int_equal(conf_set(c, "alert.url", "http://here", why), ERR_OK);
+	assert_int_equal(alert_target(c, &t), ERR_OK);
+	assert_string_equal(t.url, "http://here");
+	put_secret(folder, "alert.url", "http://secret/4711\n");
+	put_secret(folder, "alert.secret", "s\n");
+	assert_int_equal(alert_target(c, &t), ERR_OK);
+	assert_string_equal(t.url, "http://secret/4711");
+	assert_string_equal(t.secret, "s");
+	unlink(conf_secret_path(c, "alert.url"));
+	unlink(conf_secret_path(c, "alert.secret"));
+	rmdir(folder);
+	conf_free(&c);
 }
 
 static void claim_json(char *out, size_t room, uint64_t no, uint64_t uid)
@@ -366,6 +407,7 @@ static void the_watchs_labels_are_the_queues_and_the_states(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_bot_s_address_may_be_a_secret),
 		cmocka_unit_test(a_row_of_claims_is_read),
 		cmocka_unit_test(an_event_brings_its_trace_and_no_message_is_at_fault_for_it),
 		cmocka_unit_test(what_is_malformed_is_refused),
