@@ -8,6 +8,7 @@
 #include "base/jw.h"
 #include "base/keys.h"
 #include "base/parse.h"
+#include "units/args.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -29,11 +30,29 @@ enum {
 #define HASH_FIELD ",\"hash\":\""
 #define FIRST_HASH "0000000000000000000000000000000000000000000000000000000000000000"
 
+/* Root's log would keep out the programs' user, as whom sites change flags and keys: it belongs to whom its
+ * folder does. What does not succeed, the one who appends notices. */
+static void give_to_owner(const char *folder)
+{
+	const int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const int log = openat(dir, "audit.log", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	struct stat of, st;
+
+	if (log >= 0 && fstat(dir, &of) == 0 && fstat(log, &st) == 0 && st.st_uid != of.st_uid)
+		(void)!fchown(log, of.st_uid, of.st_gid);
+	if (log >= 0)
+		close(log);
+	if (dir >= 0)
+		close(dir);
+}
+
 static void audit_path(char out[512], bool make)
 {
 	snprintf(out, 512, "%s/audit", verb_state());
 	if (make)
 		(void)mkdir(out, 0755);
+	if (make)
+		give_to_owner(out);
 	snprintf(out, 512, "%s/audit/audit.log", verb_state());
 }
 
@@ -190,8 +209,27 @@ int audit_end(const char *verb, const char *what, const char *why, int outcome)
 	return audit_add(verb, what, why, text) == ERR_OK ? outcome : VERB_PARTLY;
 }
 
-static int verify(FILE *f)
+/* Counts the entries from the first on whose hash is `kept`; 0: there is none. */
+static uint64_t entries_from(FILE *f, const char *kept)
 {
+	char line[LINE_BYTES];
+	uint64_t n = 0;
+
+	rewind(f);
+	while (fgets(line, sizeof(line), f)) {
+		const size_t part = hashed_part(line, strcspn(line, "\n"));
+
+		n += n > 0 ||
+		     (part && !strncmp(line + part + strlen(HASH_FIELD), kept, HASH_CHARS));
+	}
+	return n;
+}
+
+/* The chain has no key: whoever may write the file can make another that follows from its beginning. That one
+ * has not the hash that was kept where they could not write. */
+static int verify(FILE *f, const char *kept)
+{
+	uint64_t from = 0;
 	chain c;
 
 	chain_read(f, &c);
@@ -200,7 +238,16 @@ static int verify(FILE *f)
 			(unsigned long long)c.bad_line);
 		return VERB_DIFFERENCES;
 	}
-	printf("ok: %llu entries, the last hash is %s\n", (unsigned long long)c.count, c.last);
+	if (kept)
+		from = entries_from(f, kept);
+	if (kept && !from) {
+		printf("no entry has the hash that was kept: this is another log\n");
+		return VERB_DIFFERENCES;
+	}
+	printf("ok: %llu entries", (unsigned long long)c.count);
+	if (kept)
+		printf(", %llu since the kept one", (unsigned long long)from - 1);
+	printf(", the last hash is %s\n", c.last);
 	return VERB_DONE;
 }
 
@@ -226,16 +273,19 @@ int audit_verb(int argc, char **argv)
 {
 	char path[512];
 	uint64_t want = TAIL_DEFAULT;
-	bool verifies = !strcmp(argv[0], "verify");
+	const char *kept = NULL;
+	const args_row options[] = {{"from", &kept, NULL}};
+	const bool verifies = !strcmp(argv[0], "verify");
+	const int words = args_take(argc, argv, options, verifies ? 1 : 0);
 
-	if ((verifies && argc != 1) || argc > 2 ||
-		(argc == 2 && (!parse_u64(argv[1], TAIL_MAX, &want) || want == 0)))
-		return verb_usage("audit tail [LINES] | audit verify");
+	if (words != (verifies || argc == 1 ? 0 : 1) || (kept && strlen(kept) != HASH_CHARS) ||
+		(words == 1 && (!parse_u64(argv[1], TAIL_MAX, &want) || want == 0)))
+		return verb_usage("audit tail [LINES] | audit verify [--from HASH]");
 	audit_path(path, false);
 	FILE *f = fopen(path, "re");
 	if (!f && errno == ENOENT) {
 		fprintf(stderr, "hbctl: nothing was changed yet (%s is not there)\n", path);
-		return VERB_DONE;
+		return kept ? VERB_DIFFERENCES : VERB_DONE;
 	}
 	if (!f || flock(fileno(f), LOCK_SH) != 0) {
 		fprintf(stderr, "hbctl: cannot read %s: %m\n", path);
@@ -243,7 +293,7 @@ int audit_verb(int argc, char **argv)
 			fclose(f);
 		return VERB_FAILED;
 	}
-	int code = verifies ? verify(f) : tail(f, want);
+	int code = verifies ? verify(f, kept) : tail(f, want);
 	fclose(f);
 	return code;
 }

@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "base/parse.h"
 #include "domain/flags.h"
+#include "units/audit.h"
 #include "units/flags_text.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,6 +19,8 @@
 enum {
 	PATH_BYTES = 512,
 	GROUP_BYTES = 4096,
+	TOLD_BYTES = 1400, /* of a group, in the audit log */
+	WHAT_BYTES = 2 * TOLD_BYTES + 128,
 	OUTPUT_BYTES = 1 << 16,
 	APPLY_MS = 5000,
 	LOOK_MS = 20
@@ -153,9 +156,37 @@ static int applied(const char *site, int64_t version)
 	return VERB_PARTLY;
 }
 
+/* What the file says before and after, since nobody else knows what it said before. */
+static void what_changes(const char *site, const flags_wish before[FLAGS_COUNT], const char *name,
+	const char *group, char out[WHAT_BYTES])
+{
+	flags_id id = 0;
+	char *was;
+
+	while (strcmp(flags_table()[id].name, name) != 0)
+		id++;
+	was = before[id].given ? flags_text_group(id, &before[id]) : NULL;
+	snprintf(out, WHAT_BYTES, "%s: %s: %.*s -> %.*s", site, name, TOLD_BYTES,
+		was ? was : "not there", TOLD_BYTES, *group ? group : "not there");
+	free(was);
+}
+
+/* The reason stands in the group. */
+static int put(const char *site, const char *path, const char *text, const char *what)
+{
+	int out;
+
+	if (audit_begin("flags here", what, "") != ERR_OK)
+		return VERB_FAILED;
+	out = verb_write_file(path, text, strlen(text)) == ERR_OK
+		      ? applied(site, flags_version(text))
+		      : VERB_FAILED;
+	return audit_end("flags here", what, "", out);
+}
+
 static int change(const char *site, const char *name, const char *group)
 {
-	char path[PATH_BYTES], why[CFG_WHY_BYTES];
+	char path[PATH_BYTES], why[CFG_WHY_BYTES], what[WHAT_BYTES];
 	flags_wish wish[FLAGS_COUNT];
 	char *text, *changed = NULL;
 	int out = VERB_REFUSED;
@@ -167,14 +198,13 @@ static int change(const char *site, const char *name, const char *group)
 			why);
 		goto done;
 	}
+	what_changes(site, wish, name, group, what);
 	changed = flags_text_with(text, name, group);
 	if (flags_parse(path, changed, wish, why) != ERR_OK) {
 		fprintf(stderr, "hbctl: site %s: refused, nothing changed: %s\n", site, why);
 		goto done;
 	}
-	out = verb_write_file(path, changed, strlen(changed)) == ERR_OK
-		      ? applied(site, flags_version(changed))
-		      : VERB_FAILED;
+	out = put(site, path, changed, what);
 done:
 	free(text);
 	free(changed);

@@ -3,7 +3,7 @@
  * so that verbs that need nothing (help, states, fairness) work anywhere. */
 #include "config.h"
 
-#include "units/verb.h"
+#include "units/audit.h"
 
 #include "base/keys.h"
 #include "base/logger.h"
@@ -16,134 +16,147 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What of it is in the audit log: nothing, for it changes nothing, or only what a supervisor has it do; what
+ * was typed; or what the verb itself writes there, who knows better what changes. */
+typedef enum { NOTHING, TYPED, OWN } audited;
+
 static const struct {
 	const char *noun, *verb;
 	int (*run)(int argc, char **argv);
+	audited audit;
 	const char *arguments, *help;
 } rows[] = {
-	{"cells", "init", cells_verb, "",
+	{"cells", "init", cells_verb, TYPED, "",
 		"make the control records that are missing, and the go-live files from the "
 		"records"},
-	{"cells", "status", status_verb, "[--ready | -w]",
+	{"cells", "status", status_verb, NOTHING, "[--ready | -w]",
 		"each cell and its members; exit 6 when a control record cannot be read; --ready: "
 		"exit 1 "
 		"unless every primary takes writes as its record wants; -w: again and again"},
-	{"cells", "failover", failover_verb,
+	{"cells", "failover", failover_verb, OWN,
 		"CELL --reason TEXT --confirm CELL [--to SITE] [--expect-epoch N] [--force] "
 		"[--accept-loss] [--dead SITE,…] [--undo] [--dry-run]",
 		"the primary is given up and the member that has most takes over; run again, it "
 		"finishes what was begun"},
-	{"cells", "switchover", switchover_verb, "CELL --to SITE --reason TEXT [--dry-run]",
+	{"cells", "switchover", switchover_verb, OWN, "CELL --to SITE --reason TEXT [--dry-run]",
 		"the primary moves on purpose, with a short pause"},
-	{"cells", "failback", switchover_verb, "CELL --reason TEXT [--dry-run]",
+	{"cells", "failback", switchover_verb, OWN, "CELL --reason TEXT [--dry-run]",
 		"switchover to the site where the topology has the cell"},
-	{"cells", "drain", drain_verb,
+	{"cells", "drain", drain_verb, OWN,
 		"CELL|SITE --reason TEXT --confirm CELL|SITE [--dead] [--undo]",
 		"a site: its cells move away and nothing runs there; a cell: it takes no writes"},
-	{"cells", "unprotect", unprotect_verb, "CELL --reason TEXT --confirm CELL [--dead SITE,…]",
+	{"cells", "unprotect", unprotect_verb, OWN,
+		"CELL --reason TEXT --confirm CELL [--dead SITE,…]",
 		"no replica is left: the primary goes on alone"},
-	{"cells", "replicate", replicate_verb,
+	{"cells", "replicate", replicate_verb, OWN,
 		"CELL status | CELL rebuild SITE --reason TEXT --confirm SITE | CELL verify [SITE]",
 		"the replicas of a cell; a new copy for one of them, which is readmitted; whether "
 		"they "
 		"have the same rows as the primary (exit 10: not)"},
-	{"cells", "readmit", readmit_verb, "CELL SITE --reason TEXT",
+	{"cells", "readmit", readmit_verb, OWN, "CELL SITE --reason TEXT",
 		"a member that was given up, or is new, follows again and is counted on; run "
 		"again, "
 		"it finishes what was begun"},
-	{"member", "run", member_verb, "CELL SITE -- COMMAND…",
+	{"member", "run", member_verb, NOTHING, "CELL SITE -- COMMAND…",
 		"ask the control record for the member's role and become its database server"},
-	{"schema", "apply", schema_verb, "[CELL…]", "apply the migrations that are missing"},
-	{"nginx", "render", nginx_verb, "[--site SITE] [--out FILE] [--user NAME] [--offline]",
+	{"schema", "apply", schema_verb, TYPED, "[CELL…]", "apply the migrations that are missing"},
+	{"nginx", "render", nginx_verb, NOTHING,
+		"[--site SITE] [--out FILE] [--user NAME] [--offline]",
 		"nginx's configuration from topology, routes and control records (--offline: "
 		"without)"},
-	{"nginx", "reload", nginx_verb, "[--site SITE [--user NAME]]",
+	{"nginx", "reload", nginx_verb, TYPED, "[--site SITE [--user NAME]]",
 		"render etc/nginx-SITE.conf, have nginx check it, and reload the one that runs on "
 		"this host; without a site: have every site do so"},
-	{"units", "render", units_verb, "--site SITE [--out DIR]",
+	{"units", "render", units_verb, TYPED, "--site SITE [--out DIR]",
 		"drop-ins for systemd: where the programs of a site listen (DIR: "
 		"/etc/systemd/system)"},
-	{"config", "example", config_verb, "",
+	{"config", "example", config_verb, NOTHING, "",
 		"every option with its default, commented out: /etc/hongbao/hongbao.cfg of a new "
 		"installation"},
-	{"config", "check", config_verb, "", "read the configuration and the topology"},
-	{"config", "show", config_verb, "", "every option with the value in force"},
-	{"metrics", "markdown", metrics_verb, "", "the table of docs/metrics.md"},
-	{"metrics", "names", metrics_verb, "",
+	{"config", "check", config_verb, NOTHING, "", "read the configuration and the topology"},
+	{"config", "show", config_verb, NOTHING, "", "every option with the value in force"},
+	{"metrics", "markdown", metrics_verb, NOTHING, "", "the table of docs/metrics.md"},
+	{"metrics", "names", metrics_verb, NOTHING, "",
 		"what /metrics may show, a histogram's three parts each"},
-	{"config", "markdown", config_verb, "", "the table of docs/config.md"},
-	{"capacity", "show", capacity_verb, "",
+	{"config", "markdown", config_verb, NOTHING, "", "the table of docs/config.md"},
+	{"capacity", "show", capacity_verb, NOTHING, "",
 		"expected traffic, and the limits that follow from it"},
-	{"capacity", "config", capacity_verb, "",
+	{"capacity", "config", capacity_verb, NOTHING, "",
 		"what must be open to finance, databases and queues for it, as lines of "
 		"hongbao.cfg"},
-	{"capacity", "check", capacity_verb, "",
+	{"capacity", "check", capacity_verb, NOTHING, "",
 		"whether hongbao.cfg opens as much; exit 10 when it does not"},
-	{"capacity", "markdown", capacity_verb, "", "the tables of docs/capacity.md"},
-	{"campaign", "apply", campaign_verb, "FILE --reason TEXT [--dry-run]",
+	{"capacity", "markdown", capacity_verb, NOTHING, "", "the tables of docs/capacity.md"},
+	{"campaign", "apply", campaign_verb, OWN, "FILE --reason TEXT [--dry-run]",
 		"check a file of campaigns as a whole and write what differs into every cell; "
 		"audited"},
-	{"campaign", "list", campaign_verb, "", "the campaigns of each cell and their budgets"},
-	{"campaign", "show", campaign_verb, "NAME", "one of them, with its rules"},
-	{"flags", "list", flags_verb, "",
+	{"campaign", "list", campaign_verb, NOTHING, "",
+		"the campaigns of each cell and their budgets"},
+	{"campaign", "show", campaign_verb, NOTHING, "NAME", "one of them, with its rules"},
+	{"flags", "list", flags_verb, NOTHING, "",
 		"what is switched down, until when and why, and how many programs have applied it"},
-	{"flags", "set", flags_verb,
+	{"flags", "set", flags_verb, OWN,
 		"NAME on|off --reason TEXT [--percent N] [--cells AB] [--interface NAME]… "
 		"[--ttl 30m] [--owner WHO] [--ticket ID]",
 		"write a flag into every site's flags.cfg; exit 4 unless every program has applied "
 		"it"},
-	{"flags", "clear", flags_verb, "NAME --reason TEXT", "take a flag out of them"},
-	{"flags", "check", flags_verb, "[FILE]", "whether a flags.cfg is right, or each site's"},
-	{"flags", "here", flags_verb, "SITE show | SITE put NAME [GROUP]",
+	{"flags", "clear", flags_verb, OWN, "NAME --reason TEXT", "take a flag out of them"},
+	{"flags", "check", flags_verb, NOTHING, "[FILE]",
+		"whether a flags.cfg is right, or each site's"},
+	{"flags", "here", flags_verb, OWN, "SITE show | SITE put NAME [GROUP]",
 		"what the others call at each site; GROUP in base64url"},
-	{"doctor", "", doctor_verb, "[--stopped]",
+	{"doctor", "", doctor_verb, NOTHING, "[--stopped]",
 		"look whether this installation is right, and say what is to be done: exit 1 when "
 		"something is; --stopped: before its servers are started"},
-	{"keys", "list", keys_verb, "",
+	{"keys", "list", keys_verb, NOTHING, "",
 		"each ring at each site: which key signs, which still verify and until when, and "
 		"how many programs have that"},
-	{"keys", "rotate", keys_verb, "RING --reason TEXT [--keep 2d]",
+	{"keys", "rotate", keys_verb, OWN, "RING --reason TEXT [--keep 2d]",
 		"a new key at every site, and when every program has it, it signs; the old ones "
 		"end "
 		"after --keep, else after their ring's keys.…_s"},
-	{"keys", "add", keys_verb, "RING --reason TEXT",
+	{"keys", "add", keys_verb, OWN, "RING --reason TEXT",
 		"the first half of it: the new key verifies, and does not sign yet"},
-	{"keys", "use", keys_verb, "RING ID --reason TEXT [--keep 2d]", "the second half"},
-	{"keys", "drop", keys_verb, "RING ID --reason TEXT --confirm ID",
+	{"keys", "use", keys_verb, OWN, "RING ID --reason TEXT [--keep 2d]", "the second half"},
+	{"keys", "drop", keys_verb, OWN, "RING ID --reason TEXT --confirm ID",
 		"a key that was lost: what it signed is worth nothing any more"},
-	{"keys", "here", keys_verb,
+	{"keys", "here", keys_verb, OWN,
 		"SITE list | SITE add RING ID | SITE use RING ID UNTIL | SITE drop RING ID",
 		"what the others call at each site; a new key comes on standard input"},
-	{"audit", "tail", audit_verb, "[LINES]", "who changed what, and why"},
-	{"audit", "verify", audit_verb, "",
-		"whether any line was changed or taken out; exit 10 when one was"},
-	{"orders", "stuck", orders_verb, "[CELL…]",
+	{"audit", "tail", audit_verb, NOTHING, "[LINES]", "who changed what, and why"},
+	{"audit", "verify", audit_verb, NOTHING, "[--from HASH]",
+		"whether any line was changed or taken out, and the last hash; --from: one that "
+		"was kept elsewhere, without which the whole could be written anew; exit 10 when "
+		"so"},
+	{"orders", "stuck", orders_verb, NOTHING, "[CELL…]",
 		"orders that were asked about in vain too often"},
-	{"orders", "show", orders_verb, "NUMBER",
+	{"orders", "show", orders_verb, NOTHING, "NUMBER",
 		"one order, and what finance called back about it"},
-	{"orders", "push", orders_verb,
+	{"orders", "push", orders_verb, OWN,
 		"NUMBER --reason TEXT | --parked ID --cell CELL --reason TEXT",
 		"make an order due now; put a parked message back on its way"},
-	{"orders", "parked", orders_verb, "[CELL…]", "messages that were given up, and why"},
-	{"trace", "", trace_verb, "NUMBER|REQUEST_ID|TRACE_ID|TRACEPARENT [--no-logs]",
+	{"orders", "parked", orders_verb, NOTHING, "[CELL…]",
+		"messages that were given up, and why"},
+	{"trace", "", trace_verb, NOTHING, "NUMBER|REQUEST_ID|TRACE_ID|TRACEPARENT [--no-logs]",
 		"the whole story of one envelope (or withdrawal), by its number or that of any "
 		"order of it: over all cells, with finance's callbacks, bookings and this "
 		"machine's logs"},
-	{"states", "--dot", states_verb, "", "the orders' states as Graphviz"},
-	{"states", "--markdown", states_verb, "", "the tables of docs/states.md"},
-	{"reconcile", "", reconcile_verb,
+	{"states", "--dot", states_verb, NOTHING, "", "the orders' states as Graphviz"},
+	{"states", "--markdown", states_verb, NOTHING, "", "the tables of docs/states.md"},
+	{"reconcile", "", reconcile_verb, NOTHING,
 		"--cell CELL --window YYYY-MM-DD[Thh] --domain c2c|b2c [--file CSV] [--grace S] | "
 		"--live [--quiet]",
 		"compare the books with finance's (c2c) or with the ledger (b2c), or conservation "
 		"over all cells as they run; exit 10 when there are differences"},
-	{"fairness", "verify", fairness_verb,
+	{"fairness", "verify", fairness_verb, NOTHING,
 		"--seed HEX --packet N --total FEN --count N --split lucky|equal [--nonce TEXT] "
 		"[--commitment HEX] [--seed-hash HEX] | --vectors FILE",
 		"recompute the shares of a packet"},
-	{"subsidies", "backlog", subsidies_verb, "",
+	{"subsidies", "backlog", subsidies_verb, NOTHING, "",
 		"wins that wait to be recorded in each cell, at which rate, and until when"},
-	{"token", "mint", token_verb, "--uid N [--ttl S]", "a session token"},
-	{"token", "grant", token_verb, "--viewer N --sender N --relation friend|fan [--ttl S]",
+	{"token", "mint", token_verb, TYPED, "--uid N [--ttl S]", "a session token"},
+	{"token", "grant", token_verb, TYPED,
+		"--viewer N --sender N --relation friend|fan [--ttl S]",
 		"a relation grant of the host app"},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
@@ -156,7 +169,7 @@ static struct {
 	control_t *control;
 } self;
 
-enum { CONTROL_TIMEOUT_MS = 2000 };
+enum { CONTROL_TIMEOUT_MS = 2000, TYPED_BYTES = 1024 };
 
 static const struct {
 	const char *flag, *variable, *fallback;
@@ -422,6 +435,23 @@ static int take_options(int argc, char **argv)
 	return kept;
 }
 
+/* argv[0] is the verb. */
+static int run_row(unsigned i, int argc, char **argv)
+{
+	char name[32], typed[TYPED_BYTES] = "";
+	size_t n = 0;
+
+	if (rows[i].audit != TYPED)
+		return rows[i].run(argc, argv);
+	snprintf(name, sizeof(name), "%s %s", rows[i].noun, rows[i].verb);
+	for (int at = 1; at < argc && n < sizeof(typed); at++)
+		n += (size_t)snprintf(
+			typed + n, sizeof(typed) - n, "%s%s", at > 1 ? " " : "", argv[at]);
+	if (audit_begin(name, typed, "") != ERR_OK)
+		return VERB_FAILED;
+	return audit_end(name, typed, "", rows[i].run(argc, argv));
+}
+
 int main(int argc, char **argv)
 {
 	argc = take_options(argc, argv);
@@ -442,7 +472,7 @@ int main(int argc, char **argv)
 
 		if (!strcmp(rows[i].noun, argv[1]) &&
 			(words == 1 || (argc > 2 && !strcmp(rows[i].verb, argv[2]))))
-			return rows[i].run(argc - words, argv + words);
+			return run_row(i, argc - words, argv + words);
 	}
 	if (argc > 1)
 		fprintf(stderr, "hbctl: there is no \"%s%s%s\"; see hbctl help\n", argv[1],

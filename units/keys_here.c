@@ -8,6 +8,7 @@
 #include "base/metrics.h"
 #include "base/parse.h"
 #include "domain/rings.h"
+#include "units/audit.h"
 #include <fcntl.h>
 #include <glob.h>
 #include <libgen.h>
@@ -20,6 +21,7 @@ enum {
 	PATH_BYTES = 512,
 	TEXT_BYTES = 8192,
 	LINE_BYTES = 512,
+	WHAT_BYTES = 400,
 	KEY_DIGITS = 2 * KEYS_BYTES,
 	OUTPUT_BYTES = 1 << 16,
 	APPLY_MS = 5000,
@@ -343,6 +345,23 @@ static bool read_lines(const char *path, char text[TEXT_BYTES + 1], lines *out)
 	return out->count > 0;
 }
 
+static int put_ring(const char *site, const char *path, unsigned what, const change *c,
+	const rings_row *row, const char *signed_by)
+{
+	char text[WHAT_BYTES], end[48] = "";
+	int out = VERB_FAILED;
+
+	if (c->until_s)
+		snprintf(end, sizeof(end), ", the others until %lld", (long long)c->until_s);
+	snprintf(text, sizeof(text), "%s: %s: %s %s%s; %.*s signed before", site, c->ring,
+		changes[what].name, c->id, end, (int)strcspn(signed_by, " "), signed_by);
+	if (audit_begin("keys here", text, "") != ERR_OK)
+		return VERB_FAILED;
+	if (verb_write_secret(path, c->out, c->len) == ERR_OK)
+		out = applied(site, row);
+	return audit_end("keys here", text, "", out);
+}
+
 static int change_file(const char *site, unsigned what, change *c)
 {
 	char path[PATH_BYTES], text[TEXT_BYTES + 1], before[TEXT_BYTES];
@@ -367,9 +386,8 @@ static int change_file(const char *site, unsigned what, change *c)
 		fprintf(stderr, "hbctl: site %s: %s; nothing changed\n", site, c->wrong);
 		return VERB_REFUSED;
 	}
-	if (strcmp(before, c->out) != 0 && verb_write_secret(path, c->out, c->len) != ERR_OK)
-		return VERB_FAILED;
-	return applied(site, row);
+	return strcmp(before, c->out) != 0 ? put_ring(site, path, what, c, row, l.line[0])
+					   : applied(site, row);
 }
 
 static bool key_from_stdin(char out[KEY_DIGITS + 2])

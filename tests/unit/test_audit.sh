@@ -66,6 +66,12 @@ done
 cp "$dir/audit/audit.log" "$dir/good"
 hb audit verify
 check "a whole chain verifies" eval "[ $status = 0 ] && said '^ok: 3 entries, the last hash is $prev'"
+hb audit verify --from "$prev"
+check "it has the hash that was kept" eval "[ $status = 0 ] && said '^ok: 3 entries, 0 since the kept one, '"
+hb audit verify --from "${prev//?/f}"
+check "it has not a hash that was never its" eval "[ $status = 10 ] && said '^no entry has the hash'"
+hb audit verify --from short
+check "what is no hash is a usage error" test "$status" = 2
 hb audit tail 1
 check "tail shows the last" eval "said '\"seq\":3' && ! said '\"seq\":2'"
 sed -i '2s/"why":"z"/"why":"Z"/' "$dir/audit/audit.log"

@@ -61,7 +61,7 @@ every_option_is_there() {
 	"$build/hbctl" --config "$dir/all.cfg" config check
 }
 
-render_units() { mkdir -p "$root/etc/systemd/system" && hbctl units render --site west --out "$root/etc/systemd/system"; }
+render_units() { mkdir -p "$root/etc/systemd/system" "$root/var/lib/hongbao" && hbctl units render --site west --out "$root/etc/systemd/system"; }
 
 sockets_are_the_topologys() {
 	[ "$(cat "$root/etc/systemd/system/hongbao-core@B-2.socket.d/topology.conf")" = "# Written by \`hbctl units render\` from the topology. Never edited.
