@@ -2,8 +2,10 @@
  * read, checked before they do. */
 #include "base/metrics.h"
 #include "domain/capacity.h"
+#include "domain/db_users.h"
 #include "units/verb.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -78,14 +80,26 @@ static int capacity_markdown(void)
 	return VERB_DONE;
 }
 
+/* For the script that makes a member's data: what its users.sql.in leaves open. */
+static int capacity_users(void)
+{
+	for (unsigned i = 0; i < DB_USERS_COUNT; i++)
+		printf("s|@connections\\.%s@|%" PRId64 "|g\n", db_users_name((db_users_id)i),
+			db_users_given(verb_conf(), verb_topology(), (db_users_id)i));
+	return VERB_DONE;
+}
+
 int capacity_verb(int argc, char **argv)
 {
 	if (argc != 1)
-		return verb_usage("capacity show|config|check|markdown");
+		return verb_usage("capacity show|config|check|users|markdown");
 	if (!strcmp(argv[0], "markdown"))
 		return capacity_markdown();
 	if (!strcmp(argv[0], "check"))
-		return capacity_check(verb_conf(), stdout) ? VERB_DONE : VERB_DIFFERENCES;
+		return capacity_check(verb_conf(), verb_topology(), stdout) ? VERB_DONE
+									    : VERB_DIFFERENCES;
+	if (!strcmp(argv[0], "users"))
+		return capacity_users();
 	if (!strcmp(argv[0], "config"))
 		capacity_print_config(verb_conf(), stdout);
 	else

@@ -6,6 +6,7 @@
 #include "base/keys.h"
 #include "domain/flags.h"
 #include "domain/live.h"
+#include "domain/rings.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
@@ -191,25 +192,42 @@ void doctor_secrets(doctor_t *d)
 	each_secret(d, "alert.*", secret, uid);
 }
 
-/* A ring is put in place whole, so the file's time is that of its newest key. */
+/* When the key that signs was made, by its id. One without a date is at least as old as its file, whose time
+ * changes only when another key signs (keys_here.c). */
+static int64_t made_s(const char *path, char id[KEYS_ID_BYTES], bool *exact)
+{
+	keys_ring_t *ring = NULL;
+	struct stat st;
+	int64_t made;
+
+	if (access(path, R_OK) != 0 || stat(path, &st) != 0 || keys_load(path, &ring) != ERR_OK)
+		return 0; /* that is the check `secrets` */
+	keys_current_id(ring, id);
+	keys_free(&ring);
+	made = rings_key_made_s(id);
+	*exact = made > 0;
+	return *exact ? made : (int64_t)st.st_mtime;
+}
+
 static void ring_age(doctor_t *d, const char *name, uid_t uid)
 {
 	const int64_t most = conf_i(verb_conf(), CONF_KEYS_ROTATE_DAYS);
-	char path[PATH_BYTES];
-	struct stat st;
-	int64_t days;
+	char path[PATH_BYTES], id[KEYS_ID_BYTES];
+	bool exact;
+	int64_t made, days;
 
 	(void)uid;
 	snprintf(path, sizeof(path), "%s/%s", conf_s(verb_conf(), CONF_SECRETS), name);
-	if (stat(path, &st) != 0)
+	made = made_s(path, id, &exact);
+	if (made == 0)
 		return;
-	days = (clk_wall_ms() / 1000 - (int64_t)st.st_mtime) / DAY_S;
+	days = (clk_wall_ms() / 1000 - made) / DAY_S;
 	if (days >= most)
-		doctor_bad(d, "%s is %lld days old, %lld is the limit", name, (long long)days,
-			(long long)most);
+		doctor_bad(d, "%s: the key %s is %s%lld days old, %lld is the limit", name, id,
+			exact ? "" : "at least ", (long long)days, (long long)most);
 	else if (days >= most - ROTATION_WARN_DAYS)
-		doctor_note(d, "%s is %lld days old and due in %lld days", name, (long long)days,
-			(long long)(most - days));
+		doctor_note(d, "%s: the key %s is %s%lld days old and due in %lld days", name, id,
+			exact ? "" : "at least ", (long long)days, (long long)(most - days));
 }
 
 void doctor_rotation(doctor_t *d)

@@ -152,6 +152,19 @@ static bool mq_start(mq_target *t, mq_t **out)
 	       mq_open(t, out) == ERR_OK;
 }
 
+/* The workers of transfers let go of their queue while the flag transfer_async is off, those of callbacks when
+ * order.by_callback is. */
+static void nobody_takes(doctor_t *d, queue_id q, const char *name, uint64_t ready)
+{
+	if (queue_delays(q))
+		return;
+	if (q == QUEUE_CALLBACK && !conf_b(verb_conf(), CONF_ORDER_BY_CALLBACK))
+		return;
+	(q == QUEUE_TRANSFER ? doctor_note : doctor_bad)(d,
+		"nobody takes from the queue %s, in which %llu messages are", name,
+		(unsigned long long)ready);
+}
+
 /* A broker closes the channel with an error's answer, so each error costs the connection. */
 static void queue_at(doctor_t *d, mq_target *t, mq_t **mq, const topology_cell *cell, queue_id q)
 {
@@ -165,9 +178,10 @@ static void queue_at(doctor_t *d, mq_target *t, mq_t **mq, const topology_cell *
 	e = mq_depth(*mq, name, &ready, &consumers);
 	if (e == ERR_NOT_FOUND)
 		doctor_bad(d, "the queue %s is missing", name);
+	else if (e == ERR_OK && consumers == 0)
+		nobody_takes(d, q, name, ready);
 	/* Whoever declares what exists only compares. */
-	else if (e == ERR_OK &&
-		 queue_declare(*mq, verb_conf(), q, cell->name) == ERR_CONFIG_INVALID)
+	if (e == ERR_OK && queue_declare(*mq, verb_conf(), q, cell->name) == ERR_CONFIG_INVALID)
 		doctor_bad(d,
 			"the queue %s, or %s.parked, is not durable, quorum and bounded as its row "
 			"says",

@@ -6,6 +6,7 @@
 
 #include "base/clk.h"
 #include "base/keys.h"
+#include "domain/db_users.h"
 #include "store/cache.h"
 #include "store/endpoints.h"
 #include <stdio.h>
@@ -101,7 +102,6 @@ static const struct {
 	{"TX_ISOLATION", IS, "READ-COMMITTED"},
 	{"CHARACTER_SET_SERVER", IS, "utf8mb4"},
 	{"COLLATION_SERVER", IS, "utf8mb4_bin"},
-	{"MAX_CONNECTIONS", LEAST, "288"},
 };
 
 static bool has_word(const char *list, const char *word, size_t n)
@@ -180,11 +180,9 @@ void doctor_mariadb(doctor_t *d)
 static void logins_at(
 	doctor_t *d, const topology_cell *cell, const topology_member *m, db_t *unused)
 {
-	static const char *const users[] = {
-		"hb_core", "hb_query", "hb_worker", "hb_rain", "hb_age"};
-
 	(void)unused;
-	for (unsigned i = 0; i < sizeof(users) / sizeof(*users); i++) {
+	for (unsigned i = 0; i < DB_USERS_COUNT; i++) {
+		const char *user = db_users_name((db_users_id)i);
 		db_target t = {.port = m->mysql_port,
 			.database = "hongbao",
 			.connect_ms = DOCTOR_IO_MS,
@@ -194,13 +192,13 @@ static void logins_at(
 		db_t *db = NULL;
 
 		snprintf(t.host, sizeof(t.host), "%s", m->host);
-		snprintf(t.user, sizeof(t.user), "%s", users[i]);
-		snprintf(secret, sizeof(secret), "db.%s", users[i]);
+		snprintf(t.user, sizeof(t.user), "%s", user);
+		snprintf(secret, sizeof(secret), "db.%s", user);
 		if (verb_secret(secret, t.password, sizeof(t.password)) != ERR_OK)
 			continue; /* that is the check `secrets` */
 		if (db_open(&t, &db) != ERR_OK)
 			doctor_bad(d, "%s %s: %s cannot log in with secrets/%s", cell->name,
-				m->site, users[i], secret);
+				m->site, user, secret);
 		db_close(&db);
 	}
 }

@@ -82,10 +82,14 @@ static const struct {
 	{"capacity", "show", capacity_verb, NOTHING, "",
 		"expected traffic, and the limits that follow from it"},
 	{"capacity", "config", capacity_verb, NOTHING, "",
-		"what must be open to finance, databases and queues for it, as lines of "
+		"what must be open to finance, databases and queues for it, as groups of "
 		"hongbao.cfg"},
 	{"capacity", "check", capacity_verb, NOTHING, "",
-		"whether hongbao.cfg opens as much; exit 10 when it does not"},
+		"whether hongbao.cfg opens as much, and a member has the connections for it; exit "
+		"10 when not"},
+	{"capacity", "users", capacity_verb, NOTHING, "",
+		"how many connections a member gives to each user of its database, as lines of "
+		"sed for users.sql.in"},
 	{"capacity", "markdown", capacity_verb, NOTHING, "", "the tables of docs/capacity.md"},
 	{"campaign", "apply", campaign_verb, OWN, "FILE --reason TEXT [--dry-run]",
 		"check a file of campaigns as a whole and write what differs into every cell; "
@@ -296,8 +300,11 @@ static bool keep_owner(const char *path, int fd)
 	return stat(path, &st) != 0 || fchown(fd, st.st_uid, st.st_gid) == 0;
 }
 
-static err_t write_file(const char *path, const char *data, size_t n, mode_t mode)
+/* `at`: the time that the file shall have; NULL: now. */
+static err_t write_file(
+	const char *path, const char *data, size_t n, mode_t mode, const struct timespec *at)
 {
+	const struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, at ? *at : (struct timespec){0}};
 	char beside[512], folder[512];
 	int fd, dir;
 	bool ok;
@@ -307,7 +314,8 @@ static err_t write_file(const char *path, const char *data, size_t n, mode_t mod
 		return ERR_CONFIG_INVALID;
 	(void)!unlink(beside); /* one that was left may not be written to */
 	fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-	ok = fd >= 0 && keep_owner(path, fd) && write_all(fd, data, n) && fsync(fd) == 0;
+	ok = fd >= 0 && keep_owner(path, fd) && write_all(fd, data, n) &&
+	     (!at || futimens(fd, times) == 0) && fsync(fd) == 0;
 	if (fd >= 0)
 		ok = close(fd) == 0 && ok;
 	ok = ok && rename(beside, path) == 0;
@@ -322,12 +330,12 @@ static err_t write_file(const char *path, const char *data, size_t n, mode_t mod
 
 err_t verb_write_file(const char *path, const char *data, size_t n)
 {
-	return write_file(path, data, n, 0644);
+	return write_file(path, data, n, 0644, NULL);
 }
 
-err_t verb_write_secret(const char *path, const char *data, size_t n)
+err_t verb_write_secret(const char *path, const char *data, size_t n, const struct timespec *at)
 {
-	return write_file(path, data, n, 0400);
+	return write_file(path, data, n, 0400, at);
 }
 
 static verb_exit exit_of(err_t e)

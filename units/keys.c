@@ -37,17 +37,6 @@ typedef struct {
 	int64_t keep_s; /* how long the others stay good; 0: for ever */
 } wish;
 
-/* "k" and the second of its making in base 36: another for every key that anybody makes. */
-static void id_make(char out[KEYS_ID_BYTES])
-{
-	static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-	uint64_t v = (uint64_t)clk_wall_ms() / 1000;
-
-	memcpy(out, "k000000", 8);
-	for (unsigned i = 6; i > 0; i--, v /= 36)
-		out[i] = digits[v % 36];
-}
-
 static int add(wish *w)
 {
 	const char *const args[] = {"keys", "add", w->ring, w->id, NULL};
@@ -141,7 +130,7 @@ static int change(int argc, char **argv)
 	if (named)
 		snprintf(w.id, sizeof(w.id), "%s", argv[2]);
 	else
-		id_make(w.id);
+		rings_key_id(clk_wall_ms() / 1000, w.id);
 	if (!strcmp(verb, "drop") && (!w.confirm || strcmp(w.confirm, w.id) != 0)) {
 		fprintf(stderr,
 			"hbctl: what key %s has signed is worth nothing afterwards: --confirm %s\n",

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -108,9 +109,12 @@ static void show_ring(jw_t *w, const char *name, const keys_ring_t *ring, const 
 {
 	keys_line line[KEYS_LINES_MAX];
 	const unsigned n = keys_list(ring, line);
+	char prefix[72];
 
+	snprintf(prefix, sizeof(prefix), "%s.", name);
 	jw_obj(w, NULL);
 	jw_str(w, "ring", name);
+	jw_i64(w, "version", keys_version(prefix));
 	jw_i64(w, "programs", c->programs);
 	jw_i64(w, "behind", c->behind);
 	jw_arr(w, "keys");
@@ -345,6 +349,18 @@ static bool read_lines(const char *path, char text[TEXT_BYTES + 1], lines *out)
 	return out->count > 0;
 }
 
+/* The file keeps its time while the same key signs: that is how old a key without a date is known to be. */
+static bool write_ring(const char *path, const change *c, const char *signed_by)
+{
+	const size_t id = strcspn(signed_by, " ") + 1;
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return false;
+	const bool same = strncmp(c->out, signed_by, id) == 0;
+	return verb_write_secret(path, c->out, c->len, same ? &st.st_mtim : NULL) == ERR_OK;
+}
+
 static int put_ring(const char *site, const char *path, unsigned what, const change *c,
 	const rings_row *row, const char *signed_by)
 {
@@ -357,7 +373,7 @@ static int put_ring(const char *site, const char *path, unsigned what, const cha
 		changes[what].name, c->id, end, (int)strcspn(signed_by, " "), signed_by);
 	if (audit_begin("keys here", text, "") != ERR_OK)
 		return VERB_FAILED;
-	if (verb_write_secret(path, c->out, c->len) == ERR_OK)
+	if (write_ring(path, c, signed_by))
 		out = applied(site, row);
 	return audit_end("keys here", text, "", out);
 }

@@ -7,4 +7,4 @@ hbctl_SOURCES += units/subsidies.c units/trace.c units/trace_logs.c units/trace_
 hbctl_SOURCES += units/role.c units/role.h
 hbctl_SOURCES += units/args.c units/args.h units/choose.c units/choose.h units/journal.c units/journal.h units/move.c units/move.h units/doors.c units/doors.h units/probe.c units/probe.h
 hbctl_SOURCES += units/failover.c units/undo.c units/undo.h units/readmit.c units/readmit.h units/switchover.c units/switchover.h units/drain.c units/drain.h units/unprotect.c units/cells_status.c units/replicate.c units/verify.c units/verify.h
-hbctl_SOURCES += units/doctor.c units/doctor.def units/doctor.h units/doctor_files.c units/doctor_front.c units/doctor_servers.c units/nginx.h units/schema.h units/units_render.c
+hbctl_SOURCES += units/doctor.c units/doctor.def units/doctor.h units/doctor_files.c units/doctor_front.c units/doctor_programs.c units/doctor_servers.c units/nginx.h units/schema.h units/units_render.c

@@ -7,6 +7,7 @@
 #include "domain/topology.h"
 #include "store/control.h"
 #include "store/db.h"
+#include <time.h>
 
 typedef enum {
 	VERB_DONE = 0,
@@ -72,8 +73,9 @@ err_t orders_count_stuck(db_t *db, uint64_t *out) MUST_CHECK;
 /* Writes beside, syncs and renames: readers see the old file or the new one. */
 err_t verb_write_file(const char *path, const char *data, size_t n) MUST_CHECK;
 
-/* The same with mode 0400. */
-err_t verb_write_secret(const char *path, const char *data, size_t n) MUST_CHECK;
+/* The same with mode 0400; `at`: the time that the file shall have, NULL: now. */
+err_t verb_write_secret(
+	const char *path, const char *data, size_t n, const struct timespec *at) MUST_CHECK;
 
 /* "hbctl: <what>: <title of e>" to stderr; returns the exit code that fits e. */
 int verb_fail(err_t e, const char *what, ...) PRINTF_LIKE(2, 3);

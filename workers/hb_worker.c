@@ -1,5 +1,5 @@
 /* hb-worker: one program for everything that is not asked for by a client. What it does is a row of
- * the table below; what all roles share (the pool, the numbers, threads, the orderly end) is here.
+ * domain/roles.def; what all roles share (the pool, the numbers, threads, the orderly end) is here.
  */
 #include "base/life.h"
 #include "base/logger.h"
@@ -14,64 +14,16 @@
 
 enum { THREADS_MAX = 64 };
 
-#define LOOP(name, waits, help)                                                                    \
-	{                                                                                          \
-#name, name##_run, NULL, QUEUE_COUNT, waits, 0, 0, NULL, NULL, NULL, help, NULL    \
-	}
-#define CONSUMER(name, queue, waits, help)                                                         \
-	{                                                                                          \
-#name, consume_run, name##_handle, QUEUE_##queue, waits, 0, 0, NULL, NULL, NULL,   \
-			help, NULL                                                                 \
-	}
+#define LOOPS(function) .loop = function, .queue = QUEUE_COUNT
+#define CONSUMES(of, function) .loop = consume_run, .queue = QUEUE_##of, .handler = function
 static const role_row roles[] = {
-	LOOP(relay, false, "publishes the outbox to RabbitMQ"),
-	{.name = "transfer",
-		.loop = consume_run,
-		.handler = transfer_handle,
-		.queue = QUEUE_TRANSFER,
-		.waits = true,
-		.held = transfer_held,
-		.help = "pays claims: through finance, or by a credit"},
-	CONSUMER(credit, CREDIT, false, "credits claims to the wallets of this cell"),
-	CONSUMER(credited, CREDITED, false, "ends the credits that other cells have answered"),
-	CONSUMER(refund, REFUND, true, "gives refunds to finance"),
-	CONSUMER(withdraw, WITHDRAW, true, "gives withdrawals to finance"),
-	{.name = "callback",
-		.loop = consume_run,
-		.handler = callback_handle,
-		.queue = QUEUE_CALLBACK,
-		.held = callback_held,
-		.help = "applies what finance called back"},
-	CONSUMER(check, CHECK, true, "asks finance about orders that have waited"),
-	CONSUMER(inbox, INBOX, false, "fills the lists of received envelopes"),
-	{.name = "subsidy",
-		.loop = consume_run,
-		.handler = subsidy_handle,
-		.queue = QUEUE_SUBSIDY,
-		.batch = CONF_SUBSIDY_BATCH,
-		.rate = CONF_SUBSIDY_RATE,
-		.idle = subsidy_idle,
-		.help = "records wins of the rain, subsidy.rate a second; settles leases"},
-	CONSUMER(issue, ISSUE, false, "issues what partners ask for by message"),
-	LOOP(sweep, true, "expires packets, pushes orders that are due"),
-	{"parked", consume_run, NULL, QUEUE_PARKED, false, 0, 0, NULL, NULL, NULL,
-		"keeps what RabbitMQ has given up", NULL},
-	LOOP(alert, false, "tells people what is stuck or parked"),
-	LOOP(heartbeat, false, "writes the cell's heartbeat row"),
-	LOOP(reconcile, false, "compares the books of the day and the hour before"),
-	{.name = "watch",
-		.loop = watch_run,
-		.queue = QUEUE_COUNT,
-		.standby = watch_standby,
-		.help = "measures tables, queues, replication and the control record for /metrics"},
-	{.name = "age",
-		.loop = age_run,
-		.queue = QUEUE_COUNT,
-		.db_user = "hb_age",
-		.help = "exports old packets, and lets them leave when their time is over"},
+#define ROLE(id, waits_for, user, says, ...)                                                       \
+	{.name = #id, .waits = waits_for, .db_user = #user, .help = says, __VA_ARGS__},
+#include "domain/roles.def"
+#undef ROLE
 };
-#undef LOOP
-#undef CONSUMER
+#undef LOOPS
+#undef CONSUMES
 
 static _Noreturn void usage(void)
 {
@@ -169,8 +121,7 @@ int main(int argc, char **argv)
 	int rest;
 	options o = take_options(&argc, argv);
 	snprintf(name, sizeof name, "hb-worker-%s", o.role->name);
-	program_t *p = program_start(argc, argv, name,
-		o.role->db_user ? o.role->db_user : "hb_worker", NULL, NULL, &rest);
+	program_t *p = program_start(argc, argv, name, o.role->db_user, NULL, NULL, &rest);
 	if (rest < argc)
 		usage();
 	live_spread(conf_i(p->conf, CONF_WORKER_SPREAD_MS));

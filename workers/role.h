@@ -1,4 +1,4 @@
-/* role: what a hb-worker can be, one row of a table each (hb_worker.c). A role is the consumer of
+/* role: what a hb-worker can be, one row of a table each (domain/roles.def). A role is the consumer of
  * one of the cell's queues, or a loop of its own. A process runs one role in one or more threads,
  * which share nothing but the pool. */
 #ifndef HB_WORKERS_ROLE_H
@@ -34,8 +34,7 @@ typedef struct {
 	bool (*held)(const worker_t *w);
 	/* Or NULL: what a standby of the role does until life_stopping(); the others only wait. */
 	void (*standby)(const program_t *p);
-	const char *help;
-	const char *db_user; /* NULL: hb_worker */
+	const char *help, *db_user;
 } role_row;
 
 /* One thread's share of the process. */

@@ -3,6 +3,7 @@
  * move together. Limits of a user do not depend on them: a person is no faster when there are more. */
 #include "domain/capacity.h"
 
+#include "domain/db_users.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -114,9 +115,27 @@ static int64_t needed(const conf_t *c, const struct outbound_row *row)
 	return larger(1, row->held_ms ? rounded_up(per_s * row->held_ms, PER_PACKETS) : per_s);
 }
 
-bool capacity_check(const conf_t *c, FILE *to)
+/* What a member gives to all users of programs together. */
+static bool check_connections(const conf_t *c, const topology_t *t, FILE *to)
 {
-	bool enough = true;
+	const int64_t has = conf_i(c, CONF_DB_MEMBER_CONNECTIONS);
+	int64_t need = DB_USERS_OTHERS;
+
+	for (unsigned i = 0; i < DB_USERS_COUNT; i++)
+		need += db_users_given(c, t, (db_users_id)i);
+	if (need <= has)
+		return true;
+	fprintf(to, "%s is %" PRId64 ", but", conf_name(CONF_DB_MEMBER_CONNECTIONS), has);
+	for (unsigned i = 0; i < DB_USERS_COUNT; i++)
+		fprintf(to, " %s needs %" PRId64 ",", db_users_name((db_users_id)i),
+			db_users_given(c, t, (db_users_id)i));
+	fprintf(to, " hbctl and replicas %d: %" PRId64 "\n", DB_USERS_OTHERS, need);
+	return false;
+}
+
+bool capacity_check(const conf_t *c, const topology_t *t, FILE *to)
+{
+	bool enough = check_connections(c, t, to);
 
 	for (unsigned i = 0; i < OUTBOUND_ROWS; i++) {
 		const struct outbound_row *row = &outbound[i];
@@ -133,17 +152,24 @@ bool capacity_check(const conf_t *c, FILE *to)
 
 void capacity_print_config(const conf_t *c, FILE *to)
 {
+	const char *open = NULL; /* the name of an option in the group that is open */
+
 	fprintf(to, "# For %" PRId64 " c2c and %" PRId64 " b2c packets a second.\n",
 		conf_i(c, CONF_CAPACITY_C2C), conf_i(c, CONF_CAPACITY_B2C));
 	for (unsigned i = 0; i < OUTBOUND_ROWS; i++) {
 		if (outbound[i].option == CONF_NONE)
 			continue;
 		const char *name = conf_name((conf_id)outbound[i].option);
-		const char *dot = strchr(name, '.');
+		const size_t group = strcspn(name, ".");
 
-		fprintf(to, "%.*s: { %s = %" PRId64 "; }; # %s\n", (int)(dot - name), name, dot + 1,
-			needed(c, &outbound[i]), outbound[i].what);
+		/* libconfig refuses a group that comes twice. */
+		if (!open || strncmp(open, name, group + 1) != 0)
+			fprintf(to, "%s%.*s: {\n", open ? "};\n" : "", (int)group, name);
+		open = name;
+		fprintf(to, "  %s = %" PRId64 "; # %s\n", name + group + 1, needed(c, &outbound[i]),
+			outbound[i].what);
 	}
+	fputs("};\n", to);
 }
 
 static void print_per_packet(FILE *to, int64_t per_1000)

@@ -7,6 +7,7 @@
 
 #include "base/conf.h"
 #include "domain/routes.h"
+#include "domain/topology.h"
 
 typedef struct {
 	int64_t per_s, burst; /* requests; per_s 0: no limit */
@@ -24,9 +25,10 @@ capacity_rate capacity_of_user(const conf_t *c, routes_id route);
  * many as come. */
 unsigned capacity_places(routes_id route, unsigned threads, unsigned connections);
 
-/* Whether the options let as much out as the expected traffic needs; those that do not, a line each. */
-bool capacity_check(const conf_t *c, FILE *to);
-/* The outbound options with the values that it needs, as lines of hongbao.cfg. */
+/* Whether the options let as much out as the expected traffic needs, and a member has the connections
+ * that the topology's programs open with them; what does not, a line each. */
+bool capacity_check(const conf_t *c, const topology_t *t, FILE *to);
+/* The outbound options with the values that it needs, as groups of hongbao.cfg. */
 void capacity_print_config(const conf_t *c, FILE *to);
 /* The tables of docs/capacity.md, with the values of `c`. */
 void capacity_print_markdown(const conf_t *c, FILE *to);

@@ -1,6 +1,7 @@
 /* Looked at a few times a second, and at once when whoever wrote it sends SIGHUP. inotify would tell as
  * soon, but a user has 128 instances of it by default, and a site more programs. */
 #include "domain/live.h"
+#include "base/clk.h"
 #include "base/keys.h"
 #include "base/life.h"
 #include "base/logger.h"
@@ -97,6 +98,7 @@ static void *live_run(void *ctx)
 
 	(void)ctx;
 	while (!life_stopping()) {
+		metrics_set(METRICS_LOOKED, 0, clk_wall_ms());
 		struct pollfd p[] = {{.fd = life_reload_fd(), .events = POLLIN},
 			{.fd = life_stop_fd(), .events = POLLIN}};
 

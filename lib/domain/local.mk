@@ -17,3 +17,4 @@ lib_libhbdomain_a_SOURCES += \
 lib_libhbdomain_a_SOURCES += lib/domain/age.c lib/domain/age.h lib/domain/age_export.c lib/domain/age_export.h
 lib_libhbdomain_a_SOURCES += lib/domain/queue.c lib/domain/queue.h
 lib_libhbdomain_a_SOURCES += lib/domain/rings.c lib/domain/rings.h lib/domain/rings.def
+lib_libhbdomain_a_SOURCES += lib/domain/db_users.c lib/domain/db_users.def lib/domain/db_users.h lib/domain/roles.def

@@ -2,6 +2,7 @@
  * once, before it serves anyone. */
 #include "domain/program.h"
 #include "base/cfg.h"
+#include "base/clk.h"
 #include "base/life.h"
 #include "base/logger.h"
 #include "base/metrics.h"
@@ -172,6 +173,7 @@ static err_t program_open_metrics(const program_t *p, const char *name)
 	err_t e = metrics_open(conf_s(p->conf, CONF_METRICS_DIR), &owner);
 	metrics_set(METRICS_ACTIVE, 0, p->active);
 	metrics_set(METRICS_EPOCH, 0, (int64_t)p->epoch);
+	metrics_set(METRICS_LOOKED, 0, clk_wall_ms());
 	return e;
 }
 

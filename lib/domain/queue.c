@@ -35,6 +35,12 @@ outbox_kind queue_event_named(const char *name)
 	return 0;
 }
 
+bool queue_delays(queue_id q)
+{
+	BUG_ON(q >= QUEUE_COUNT);
+	return rows[q].wait_ms > 0;
+}
+
 void queue_name(queue_id q, const char *cell, char out[QUEUE_NAME_BYTES])
 {
 	BUG_ON(q >= QUEUE_COUNT);

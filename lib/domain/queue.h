@@ -46,6 +46,7 @@ enum { QUEUE_NAME_BYTES = 24, QUEUE_DELIVERIES = 100 };
 outbox_kind queue_event(queue_id q);
 /* The events of the queue "A.transfer"; 0 for a queue that is none of a cell's. */
 outbox_kind queue_event_named(const char *name);
+bool queue_delays(queue_id q); /* nobody consumes it */
 /* "A.transfer". */
 void queue_name(queue_id q, const char *cell, char out[QUEUE_NAME_BYTES]);
 /* With the cell's `parked`, where its messages may end. ERR_MQ_UNAVAILABLE also when the program is

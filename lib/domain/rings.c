@@ -28,6 +28,30 @@ const rings_row *rings_named(const char *name)
 	return NULL;
 }
 
+/* "k" and the second in base 36. */
+static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+enum { DIGITS = 6, BASE = 36 };
+
+void rings_key_id(int64_t made_s, char out[KEYS_ID_BYTES])
+{
+	uint64_t v = (uint64_t)made_s;
+
+	memcpy(out, "k000000", 1 + DIGITS + 1);
+	for (unsigned i = DIGITS; i > 0; i--, v /= BASE)
+		out[i] = digits[v % BASE];
+}
+
+int64_t rings_key_made_s(const char *id)
+{
+	int64_t v = 0;
+
+	if (id[0] != 'k' || strlen(id) != 1 + DIGITS || strspn(id + 1, digits) != DIGITS)
+		return 0;
+	for (const char *at = id + 1; *at; at++)
+		v = v * BASE + (strchr(digits, *at) - digits);
+	return v;
+}
+
 int64_t rings_version(rings_id id)
 {
 	char prefix[32];

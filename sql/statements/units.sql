@@ -123,6 +123,10 @@ SELECT COUNT(*) FROM (SELECT 1 FROM outbox LIMIT 100000) some;
 -- name: units_settings
 SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES LIMIT 5000;
 
+-- The server's own last, as that of nobody.
+-- name: units_connections
+SELECT User, max_user_connections FROM mysql.user WHERE User LIKE 'hb\_%' UNION ALL SELECT '', @@GLOBAL.max_connections LIMIT 100;
+
 -- name: units_clock
 SELECT CAST(UNIX_TIMESTAMP(CURRENT_TIMESTAMP(6)) * 1000 AS SIGNED);
 

@@ -1,10 +1,12 @@
 /* The expected traffic: no interface is forgotten, limits follow from two numbers, and what is too small
  * to carry it is named. */
 #include "domain/capacity.h"
+#include "domain/db_users.h"
 #include "tests/unit/unit.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static conf_t *configured(const char *const *set)
 {
@@ -94,18 +96,76 @@ static void no_interface_takes_all_of_a_program(void **state)
 	assert_int_equal(capacity_places(ROUTES_ID_packet_claim, 96, 12), 0);
 }
 
+/* One cell with one member, at which so many of each kind listen. */
+static topology_t with_programs(unsigned core, unsigned query, unsigned rain)
+{
+	topology_t t = {.cell_count = 1};
+
+	t.cell[0].member_count = 1;
+	t.cell[0].member[0].core_count = core;
+	t.cell[0].member[0].query_count = query;
+	t.cell[0].member[0].rain_count = rain;
+	return t;
+}
+
 /* capacity_check's answer and what it wrote. */
-static bool checked(const conf_t *c, char out[1024])
+static bool checked_with(const conf_t *c, const topology_t *t, char out[1024])
 {
 	size_t n;
 	char *text;
 	FILE *to = open_memstream(&text, &n);
-	const bool right = capacity_check(c, to);
+	const bool right = capacity_check(c, t, to);
 
 	assert_int_equal(fclose(to), 0);
 	snprintf(out, 1024, "%s", text);
 	free(text);
 	return right;
+}
+
+static bool checked(const conf_t *c, char out[1024])
+{
+	const topology_t t = with_programs(2, 1, 1);
+
+	return checked_with(c, &t, out);
+}
+
+static void whoever_opens_connections_is_given_them(void **state)
+{
+	static const char *const many[] = {"worker.threads", "16", "claim.executors", "8", NULL};
+	conf_t *c = configured(defaults), *more = configured(many);
+	topology_t t = with_programs(4, 2, 3);
+	const topology_member *m = &t.cell[0].member[0];
+
+	(void)state;
+	assert_int_equal(db_users_open(c, &t, m, DB_USERS_hb_core), 4 * (12 + 1 + 1));
+	assert_int_equal(db_users_open(c, &t, m, DB_USERS_hb_query), 2 * (12 + 1));
+	assert_int_equal(db_users_open(c, &t, m, DB_USERS_hb_rain), 3 * 2);
+	assert_int_equal(db_users_open(more, &t, m, DB_USERS_hb_core), 4 * (12 + 8 + 1));
+	for (unsigned id = 0; id < DB_USERS_COUNT; id++) {
+		const int64_t open = db_users_open(more, &t, m, (db_users_id)id);
+
+		assert_true(open > 0 && open <= db_users_given(more, &t, (db_users_id)id));
+		assert_int_equal(db_users_named(db_users_name((db_users_id)id)), id);
+	}
+	conf_free(&c);
+	conf_free(&more);
+}
+
+static void programs_for_whom_a_member_has_too_few_are_named(void **state)
+{
+	char out[1024];
+	conf_t *c = configured(defaults);
+	topology_t t = with_programs(2, 2, 1);
+
+	(void)state;
+	assert_true(checked_with(c, &t, out));
+	t = with_programs(2, 4, 1);
+	assert_false(checked_with(c, &t, out));
+	assert_string_equal(out,
+		"db.member_connections is 288, but hb_core needs 120, hb_query needs 52, hb_worker "
+		"needs "
+		"96, hb_rain needs 16, hb_age needs 8, hbctl and replicas 16: 308\n");
+	conf_free(&c);
 }
 
 static void the_defaults_carry_their_own_traffic(void **state)
@@ -135,31 +195,24 @@ static void what_is_too_small_is_named(void **state)
 static void what_it_says_to_set_is_enough(void **state)
 {
 	static const char *const more[] = {"capacity.c2c_per_s", "3000", NULL};
-	char out[1024], line[256], why[256];
-	size_t n;
-	char *text, name[64];
-	long long value;
-	conf_t *c = configured(more);
-	FILE *f = open_memstream(&text, &n);
+	char out[1024], why[256], path[] = "/tmp/test_capacity.XXXXXX";
+	conf_t *c = configured(more), *set;
+	const int fd = mkstemp(path);
+	FILE *f = fdopen(fd, "w");
 
 	(void)state;
+	assert_non_null(f);
 	assert_false(checked(c, out));
 	capacity_print_config(c, f);
+	fputs("capacity: { c2c_per_s = 3000; };\n", f);
 	assert_int_equal(fclose(f), 0);
-	f = fmemopen(text, n, "r");
-	while (fgets(line, sizeof line, f)) {
-		char group[32], option[32];
-
-		if (sscanf(line, "%31[^:]: { %31s = %lld; };", group, option, &value) != 3)
-			continue;
-		snprintf(name, sizeof name, "%s.%s", group, option);
-		snprintf(out, sizeof out, "%lld", value);
-		assert_int_equal(conf_set(c, name, out, why), ERR_OK);
-	}
-	fclose(f);
-	free(text);
-	assert_true(checked(c, out));
+	if (conf_load(path, why, &set) != ERR_OK)
+		fail_msg("%s", why);
+	unlink(path);
+	assert_int_equal(conf_set(set, "db.member_connections", "2000", why), ERR_OK);
+	assert_true(checked(set, out));
 	conf_free(&c);
+	conf_free(&set);
 }
 
 int main(void)
@@ -170,6 +223,8 @@ int main(void)
 		cmocka_unit_test(little_traffic_still_has_the_least_limit),
 		cmocka_unit_test(limits_of_users_and_addresses_can_be_taken_away),
 		cmocka_unit_test(no_interface_takes_all_of_a_program),
+		cmocka_unit_test(whoever_opens_connections_is_given_them),
+		cmocka_unit_test(programs_for_whom_a_member_has_too_few_are_named),
 		cmocka_unit_test(the_defaults_carry_their_own_traffic),
 		cmocka_unit_test(what_is_too_small_is_named),
 		cmocka_unit_test(what_it_says_to_set_is_enough),

@@ -61,6 +61,11 @@ every_option_is_there() {
 	"$build/hbctl" --config "$dir/all.cfg" config check
 }
 
+# What site create makes of it, but for the passwords.
+users_are_given_connections() {
+	hbctl capacity users | sed -f - "$root/usr/share/hongbao/users.sql.in" >"$dir/users.sql" && [ "$(grep -cE 'MAX_USER_CONNECTIONS [0-9]+;' "$dir/users.sql")" = 5 ]
+}
+
 render_units() { mkdir -p "$root/etc/systemd/system" "$root/var/lib/hongbao" && hbctl units render --site west --out "$root/etc/systemd/system"; }
 
 sockets_are_the_topologys() {
@@ -175,6 +180,7 @@ check "make install" install_all
 check "nginx's templates, migrations and pages are installed whole" shared_is_whole
 check "the installed configuration has every option, and reads back" every_option_is_there
 check "the installed configuration and topology are right" hbctl config check
+check "the database's users are given connections" users_are_given_connections
 check "what the topology says of a site becomes drop-ins" render_units
 check "sockets and memcached are where the topology has them" sockets_are_the_topologys
 check "a cell's target has every role of hb-worker, and so has the local stack" roles_agree

@@ -117,6 +117,7 @@ make_config() {
 	render "$TABLES/topology.cfg.in" "$STACK/etc/topology.cfg" 644
 	render "${HB_CONFIG_TEMPLATE:-$LOCAL/hongbao.cfg.in}" "$STACK/etc/hongbao.cfg" 644
 	render "$LOCAL/rabbitmq.conf.in" "$STACK/etc/rabbitmq.conf" 400
+	hbctl --config "$STACK/etc/hongbao.cfg" capacity users >>"$STACK/run/substitutions.sed" || die "hbctl capacity users failed"
 	render "$LOCAL/users.sql.in" "$STACK/etc/users.sql" 400
 	echo '[].' >"$STACK/etc/rabbitmq.plugins"
 	for member in $(members); do

@@ -122,7 +122,10 @@ create() {
 	users=$(as_hongbao mktemp "$STATE/run/users.XXXXXX")
 	# shellcheck disable=SC2064 # this very file
 	trap "rm -f '$users'" EXIT
-	for file in "$ETC"/secrets/db.*; do echo "s|@secret\\.${file##*/}@|$(head -n 1 "$file")|g"; done | sed -f - $SHARE/users.sql.in >"$users"
+	{
+		for file in "$ETC"/secrets/db.*; do echo "s|@secret\\.${file##*/}@|$(head -n 1 "$file")|g"; done
+		hbctl capacity users
+	} | sed -f - $SHARE/users.sql.in >"$users"
 	as_hongbao mkdir -p "$STATE/run/db-$CELL"
 	as_hongbao mariadb-install-db --no-defaults --datadir="$data" --skip-test-db --skip-name-resolve \
 		--auth-root-authentication-method=socket --auth-root-socket-user=hongbao --extra-file="$users" >"$STATE/log/$CELL.create"
