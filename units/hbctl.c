@@ -292,12 +292,13 @@ static bool write_all(int fd, const char *data, size_t n)
 	return true;
 }
 
-/* A file stays that of its owner, also when root changes it. */
-static bool keep_owner(const char *path, int fd)
+/* What root writes belongs to whom the file belonged or, when it is new, its folder: the programs replace it later. */
+static bool keep_owner(const char *path, const char *folder, int fd)
 {
 	struct stat st;
 
-	return stat(path, &st) != 0 || fchown(fd, st.st_uid, st.st_gid) == 0;
+	return geteuid() != 0 || (stat(path, &st) != 0 && stat(folder, &st) != 0) ||
+	       fchown(fd, st.st_uid, st.st_gid) == 0;
 }
 
 /* `at`: the time that the file shall have; NULL: now. */
@@ -305,21 +306,22 @@ static err_t write_file(
 	const char *path, const char *data, size_t n, mode_t mode, const struct timespec *at)
 {
 	const struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, at ? *at : (struct timespec){0}};
-	char beside[512], folder[512];
+	char beside[512], copy[512], *folder;
 	int fd, dir;
 	bool ok;
 
-	snprintf(folder, sizeof(folder), "%s", path);
+	snprintf(copy, sizeof(copy), "%s", path);
+	folder = dirname(copy);
 	if ((size_t)snprintf(beside, sizeof(beside), "%s.new", path) >= sizeof(beside))
 		return ERR_CONFIG_INVALID;
 	(void)!unlink(beside); /* one that was left may not be written to */
 	fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-	ok = fd >= 0 && keep_owner(path, fd) && write_all(fd, data, n) &&
+	ok = fd >= 0 && keep_owner(path, folder, fd) && write_all(fd, data, n) &&
 	     (!at || futimens(fd, times) == 0) && fsync(fd) == 0;
 	if (fd >= 0)
 		ok = close(fd) == 0 && ok;
 	ok = ok && rename(beside, path) == 0;
-	dir = ok ? open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	dir = ok ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	ok = dir >= 0 && fsync(dir) == 0;
 	if (dir >= 0)
 		close(dir);

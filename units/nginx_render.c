@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -642,15 +643,27 @@ static err_t render(const topology_nginx *self, const char *out, const char *use
 	return e;
 }
 
-/* nginx takes relative paths as its own. */
+/* nginx -t makes the files that are missing, the pid's among them, and as root gives folders to its default user, so
+ * for root it runs as whom the state belongs to, who may still listen below 1024. nginx takes relative paths as its own. */
 bool nginx_accepts(const char *path)
 {
-	char *whole = realpath(path, NULL);
-	char *const argv[] = {"nginx", "-t", "-q", "-e", "stderr", "-c", whole, NULL};
+	char *whole = realpath(path, NULL), uid[32], gid[32];
+	enum { NGINX = 6 }; /* where its own words begin */
+	char *const argv[] = {"setpriv", uid, gid, "--clear-groups", "--inh-caps=+net_bind_service",
+		"--ambient-caps=+net_bind_service", "nginx", "-t", "-q", "-e", "stderr", "-c",
+		whole, NULL};
+	struct stat state;
 	pid_t pid;
 	int status = -1;
+	const bool step_down =
+		geteuid() == 0 && stat(verb_state(), &state) == 0 && state.st_uid != 0;
+	char *const *command = step_down ? argv : argv + NGINX;
 
-	if (whole && posix_spawnp(&pid, "nginx", NULL, NULL, argv, environ) == 0 &&
+	if (step_down) {
+		snprintf(uid, sizeof(uid), "--reuid=%u", (unsigned)state.st_uid);
+		snprintf(gid, sizeof(gid), "--regid=%u", (unsigned)state.st_gid);
+	}
+	if (whole && posix_spawnp(&pid, *command, NULL, NULL, command, environ) == 0 &&
 		waitpid(pid, &status, 0) != pid)
 		status = -1;
 	free(whole);

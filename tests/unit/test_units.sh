@@ -107,7 +107,7 @@ command_lines_agree() {
 # systemd-analyze wants to see what units run, and what they are ordered by.
 verify() {
 	mkdir -p "$root"/{bin,usr/sbin}
-	for program in /bin/kill /usr/bin/memcached /usr/sbin/nginx; do [ -e "$root$program" ] || install -m 755 /dev/null "$root$program"; done
+	for program in /bin/sh /bin/kill /usr/bin/memcached /usr/sbin/nginx; do [ -e "$root$program" ] || install -m 755 /dev/null "$root$program"; done
 	for unit in network-online multi-user sysinit basic shutdown sockets; do printf '[Unit]\nDescription=stand-in\n' >"$root/etc/systemd/system/$unit.target"; done
 	systemd-analyze --root="$root" --man=no --recursive-errors=no verify "hongbao-cell@A.target" "hongbao-nginx.service" "hongbao-member@A.service" \
 		"hongbao-cache@A.service" "hongbao-worker@A-relay.service" "hongbao-core@A-1.socket" "hongbao-core@A-1.service" "hongbao-query@A-1.service" \
@@ -135,6 +135,21 @@ tls_is_taken() {
 	sed -i "s|192\\.0\\.2\\.[0-9]*:|127.0.0.1:|" "$dir/nginx.conf"
 	nginx -t -q -e stderr -c "$dir/nginx.conf" || return 1
 	nginx -T -q -e stderr -c "$dir/nginx.conf" 2>/dev/null | grep -c '^listen 127.0.0.1:42443 ssl http2;\|return 308 https' | grep -qx 2
+}
+
+# Neither what hbctl writes nor what nginx -t makes may be root's: nginx is another user and opens it later.
+root_leaves_nothing_of_its_own() {
+	local state=$dir/here/state
+	mkdir -p "$state"/{etc,run/nginx-east,log/nginx-east}
+	chmod 755 "$dir"
+	chown -R nobody "$state"
+	sed 's/192\.0\.2\./127.77.0./g' "$root/etc/hongbao/topology.cfg" >"$dir/here/topology.cfg"
+	sed "s|$root/etc/hongbao|$dir/here|" "$dir/hongbao.cfg" >"$dir/here/hongbao.cfg"
+	set -- "$build/hbctl" --config "$dir/here/hongbao.cfg" --share "$root/usr/share/hongbao" --state "$state"
+	"$@" nginx render --offline --site east --out "$state/etc/nginx-east.conf" || return 1
+	"$@" doctor || true
+	[ -e "$state/run/nginx-east.pid" ] || return 1
+	find "$state" ! -user nobody -print | diff /dev/null -
 }
 
 logrotate_takes_it() {
@@ -193,6 +208,7 @@ check_with systemd-analyze "so is nginx" exposure_is_low hongbao-nginx.service 2
 check_with systemd-sysusers "the user is made" user_is_made
 if [ "$(id -u)" = 0 ]; then check_with systemd-tmpfiles "the folders are made" folders_are_made; fi
 check_with nginx "nginx takes the examples of TLS" tls_is_taken
+if [ "$(id -u)" = 0 ]; then check_with nginx "what root's hbctl leaves behind is the programs' user's" root_leaves_nothing_of_its_own; fi
 check_with logrotate "logrotate takes its file" logrotate_takes_it
 check "site live writes the go-live file and tells the programs" site_live
 check "site fence kills the member first and keeps it down, start lets it be" site_fence
