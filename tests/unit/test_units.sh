@@ -159,13 +159,17 @@ logrotate_takes_it() {
 	! grep error: "$dir/logrotate.out"
 }
 
-# site: its copy runs with folders and a systemctl of the test's, which notes what it is asked.
+put_program() { printf '#!/bin/sh\n%s\n' "$2" >"$dir/bin/$1" && chmod 755 "$dir/bin/$1"; }
+
+# site: its copy runs with folders and a systemctl of the test's, which notes what it is asked. Nobody becomes another user.
 site() {
-	mkdir -p "$dir"/{bin,state/live/east,state/fenced,etc}
+	mkdir -p "$dir"/{bin,state/{live/east,fenced,run,log},etc}
 	echo HB_SITE=east >"$dir/etc/site.env"
-	# shellcheck disable=SC2016 # the script's own
-	printf '#!/bin/sh\necho "$*" >>%s\ncase $1 in show) echo 0 ;; esac\n' "$dir/asked" >"$dir/bin/systemctl"
-	chmod 755 "$dir/bin/systemctl"
+	# shellcheck disable=SC2016 # the scripts' own
+	{
+		put_program systemctl 'echo "$*" >>'"$dir"'/asked; case $1 in show) echo 0 ;; esac'
+		put_program runuser 'shift 3; exec "$@"'
+	}
 	sed "s|^STATE=.*|STATE=$dir/state ETC=$dir/etc SHARE=$root/usr/share/hongbao|" "$source/units/production/site.sh" >"$dir/site"
 	: >"$dir/asked"
 	PATH=$dir/bin:$PATH bash "$dir/site" "$@"
@@ -185,10 +189,70 @@ site_fence() {
 	[ ! -e "$dir/state/fenced/A" ] && grep -qx 'start --no-block hongbao-cell@A.target hongbao-member@A.service' "$dir/asked"
 }
 
-site_refuses() {
+# Whatever umask root has: the programs are somebody else, and take a file that they cannot read for none.
+site_live_is_read_by_all() {
+	(umask 077 && site live A 8 west)
+	[ "$(stat -c %a "$dir/state/live/east/A.cfg")" = 644 ]
+}
+
+refused() { # refused site WORDS…
 	local status=0
-	site dance A || status=$?
-	[ $status = 2 ]
+	"$@" || status=$?
+	[ $status = 2 ] && [ ! -s "$dir/asked" ]
+}
+
+site_by_ssh() {
+	SSH_ORIGINAL_COMMAND='/usr/lib/hongbao/site live A 9 west' site && grep -qxF 'epoch = 9L;' "$dir/state/live/east/A.cfg" &&
+		SSH_ORIGINAL_COMMAND='/usr/lib/hongbao/site fence A' site && [ -e "$dir/state/fenced/A" ]
+}
+
+site_by_ssh_refuses() {
+	local asked
+	while read -r asked; do
+		SSH_ORIGINAL_COMMAND=$asked refused site || { echo "taken: $asked" && return 1; }
+	done <<-'COMMANDS'
+		/usr/lib/hongbao/site live A 9 west; touch x
+		/usr/lib/hongbao/site live A 9 $(touch${IFS}x)
+		/usr/lib/hongbao/site live A 9 `id`
+		/usr/lib/hongbao/site live A 9 *
+		/usr/lib/hongbao/site fence ../../A
+		/usr/lib/hongbao/site fence ..
+		/usr/lib/hongbao/site secrets
+		/usr/lib/hongbao/site
+		/usr/lib/hongbao/siteX fence A
+		/bin/sh -c id
+		fence A
+
+	COMMANDS
+	SSH_ORIGINAL_COMMAND=$'/usr/lib/hongbao/site fence A\nid' refused site
+}
+
+# A copy takes hours: the password is in no argument and no environment of it, and gone with it.
+password_is_not_seen() { # COMMAND…
+	# shellcheck disable=SC2016 # the script's own
+	put_program mariadb-backup 'tr "\0" "\n" </proc/self/environ; echo "$*"; file=${1#--defaults-file=}; echo; stat -c %a "$file"; cat "$file"'
+	"$@" >"$dir/seen" || return 1
+	if sed '/^$/,$d' "$dir/seen" | grep -F one-that; then return 1; fi
+	diff <(sed '1,/^$/d' "$dir/seen") - <<-'FILE' && [ -z "$(ls "$dir/state/run")" ]
+		600
+		[mariadb-backup]
+		password = "one-that-is\\secret"
+	FILE
+}
+
+site_backup() {
+	mkdir -p "$dir"/etc/{secrets,mariadb}
+	echo 'one-that-is\secret' >"$dir/etc/secrets/db.hb_ctl"
+	printf 'bind_address = 192.0.2.1\nport = 18020\n' >"$dir/etc/mariadb/A.cnf"
+	site start A
+	password_is_not_seen site backup A
+}
+
+local_site_backup() {
+	ln -sf "$dir/etc/secrets" "$dir/state/secrets"
+	mkdir -p "$dir/state/etc"
+	cp "$dir/etc/mariadb/A.cnf" "$dir/state/etc/A-db-east.cnf"
+	PATH=$dir/bin:$PATH password_is_not_seen bash "$source/units/local/site.sh" "$dir/state" east backup A
 }
 
 check "make install" install_all
@@ -212,6 +276,11 @@ if [ "$(id -u)" = 0 ]; then check_with nginx "what root's hbctl leaves behind is
 check_with logrotate "logrotate takes its file" logrotate_takes_it
 check "site live writes the go-live file and tells the programs" site_live
 check "site fence kills the member first and keeps it down, start lets it be" site_fence
-check "site refuses what it does not know" site_refuses
+check "what it writes is read by all, whatever root's umask" site_live_is_read_by_all
+check "site refuses what it does not know" refused site dance A
+check "bound to a key of ssh it does what hbctl asks for" site_by_ssh
+check "and nothing else" site_by_ssh_refuses
+check "a backup shows its password to nobody" site_backup
+check "nor does one of the local stack" local_site_backup
 echo "1..$count"
 [ $failures = 0 ]

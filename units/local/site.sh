@@ -73,13 +73,17 @@ live() {
 	done
 }
 
+# A password as options of mariadb-backup, in whose environment or arguments it would be seen for as long as a copy takes.
+login() { sed -n '1{s/\\/\\\\/g; s/.*/[mariadb-backup]\npassword = "&"/p}'; }
+
 # The copy is consistent at its end, and its own file says which position that is.
 backup() {
 	local name=$CELL-db-$SITE work
 	work=$(mktemp -d "$S/run/backup.XXXXXX")
 	# shellcheck disable=SC2064 # this very folder
 	trap "rm -rf '$work'" EXIT
-	MYSQL_PWD=$(cat "$S/secrets/db.hb_ctl") mariadb-backup --no-defaults --backup --stream=xbstream --target-dir="$work" \
+	(umask 077 && login <"$S/secrets/db.hb_ctl" >"$work/login")
+	mariadb-backup --defaults-file="$work/login" --backup --stream=xbstream --target-dir="$work/copy" \
 		--datadir="$S/data/$name" --user=hb_ctl --host="$(setting bind_address)" --port="$(setting port)" 2>"$S/log/$name.backup"
 }
 setting() { sed -nE "s/^$1 = (.*)/\1/p" "$S/etc/$CELL-db-$SITE.cnf"; }

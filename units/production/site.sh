@@ -13,7 +13,22 @@
 #   site init                     the folders of this site, and a flags.cfg in which nothing is switched down
 #   site secrets                  makes the secrets that are missing, at the first host; then they are copied to the others
 #   site create CELL              the data of a new member, empty but for its users
+# Without arguments it is the command= of a key in authorized_keys, and does what hbctl asked ssh for, nothing of the second kind.
 set -euo pipefail
+# What root writes here the programs must read, whatever root's own umask is.
+umask 022
+
+# The words that ssh was given, of which no shell makes anything. No name has a slash, the text of a flag may.
+asked_by_ssh='^/usr/lib/hongbao/site ((fence|start|live|keys|nginx|backup|restore)( [A-Za-z0-9][A-Za-z0-9.-]*)*|flags( [A-Za-z0-9_./+=-]+)*)$'
+if [ $# = 0 ]; then
+	asked=${SSH_ORIGINAL_COMMAND:-}
+	if [[ ! $asked =~ $asked_by_ssh ]]; then
+		echo "site: no verb, and no command of hbctl's through ssh: ${asked@Q}" >&2
+		exit 2
+	fi
+	read -ra words <<<"$asked"
+	set -- "${words[@]:1}"
+fi
 
 STATE=/var/lib/hongbao ETC=/etc/hongbao SHARE=/usr/share/hongbao
 WAIT_S=10
@@ -58,13 +73,18 @@ live() {
 	systemctl kill --kill-whom=main --signal=HUP "${PROGRAMS[@]}" 2>/dev/null || true
 }
 
+# A password as options of mariadb-backup, in whose environment or arguments it would be seen for as long as a copy takes.
+login() { sed -n '1{s/\\/\\\\/g; s/.*/[mariadb-backup]\npassword = "&"/p}'; }
+
 # The copy is consistent at its end, and its own file says which position that is.
 backup() {
 	local work
 	work=$(as_hongbao mktemp -d "$STATE/run/backup.XXXXXX")
 	# shellcheck disable=SC2064 # this very folder
 	trap "rm -rf '$work'" EXIT
-	MYSQL_PWD=$(cat "$ETC/secrets/db.hb_ctl") as_hongbao mariadb-backup --no-defaults --backup --stream=xbstream --target-dir="$work" \
+	as_hongbao install -m 600 /dev/null "$work/login"
+	login <"$ETC/secrets/db.hb_ctl" >"$work/login"
+	as_hongbao mariadb-backup --defaults-file="$work/login" --backup --stream=xbstream --target-dir="$work/copy" \
 		--datadir="$STATE/data/$CELL" --user=hb_ctl --host="$(setting bind_address)" --port="$(setting port)" 2>"$STATE/log/$CELL.backup"
 }
 
