@@ -96,6 +96,23 @@ else
 	count=$((count + 1))
 	echo "ok $count - nginx accepts it # SKIP no nginx"
 fi
+# Runs with sockets in place of ports, so that it meets no other test, and nobody behind it.
+cashier_is_not_said() {
+	local pid status=0
+	sed -E "s|listen 127\.0\.0\.1:([0-9]+)[^;]*;|listen unix:$dir/\1.sock;|" "$dir/nginx.conf" >"$dir/run.conf"
+	nginx -e stderr -c "$dir/run.conf" 2>"$dir/said" &
+	pid=$!
+	for ((i = 0; i < 100; i++)); do if [ -s "$dir/run/nginx-east.pid" ]; then break; else sleep 0.1; fi; done
+	curl -s --max-time 60 --unix-socket "$dir/42002.sock" -o "$dir/answer" 'http://finance/v1/cashier?token=opens-it' || status=$?
+	kill -QUIT $pid
+	wait $pid || true
+	cat "$dir/answer" "$dir/said"
+	[ $status = 0 ] && grep -q CELL_UNAVAILABLE "$dir/answer" && ! grep -q opens-it "$dir/said"
+}
+if command -v nginx >/dev/null && command -v curl >/dev/null; then
+	check "what opens a cashier is in no error of nginx's" cashier_is_not_said
+fi
+
 check "every route has its location" every_route_has_a_location
 check "every slot has its cell, short forms too" slots_are_whole
 check "claims are hashed by packet" has 'fastcgi_pass hb_\$\{hb_cell\}_claim;'
