@@ -121,12 +121,46 @@ until_true 20 "the programs are started again" running hongbao-{core@A-1,query@A
 until_true 5 "and the member is not" is hongbao-member@A.service ActiveState inactive
 
 cp "$(command -v etcd)" "$ROOT/usr/local/bin/etcd"
+cp "$(command -v etcdctl)" "$ROOT/usr/local/bin/etcdctl"
 there sh -c '/usr/local/bin/etcd --data-dir /var/tmp/etcd --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 --log-level error >/dev/null 2>&1 &'
 # The go-live files cannot be written, for there is no ssh; the record can.
 until_true 20 "a control record" there sh -c 'hbctl cells init >/dev/null 2>&1; hbctl cells status 2>/dev/null | grep -q "^A *east *1"'
 there /usr/lib/hongbao/site start A
 until_true 60 "a start lets it be: mariadbd says that it is ready" running hongbao-member@A.service
 until_true 60 "and with it the cell's target" running hongbao-cell@A.target
+
+# record CELL PRIMARY IN-SYNC: a control record as another hbctl would have left it.
+record() { there /usr/local/bin/etcdctl put "/hongbao/cells/$1" "{\"epoch\":1,\"protection\":\"unprotected\",\"primary\":\"$2\",\"in_sync\":[$3]}" >/dev/null; }
+sql() { there runuser -u hongbao -- mariadb --no-defaults -S /var/lib/hongbao/run/db-A/sock -NBe "$1"; }
+writable() { [ "$(sql "SELECT @@read_only")" = 0 ]; }
+follows() { sql "SHOW SLAVE STATUS" | grep -q '198\.51\.100\.2'; }
+# routed HOST: nginx's file is the programs' and leads A's users there.
+routed() { there sh -c "[ \$(stat -c %U /var/lib/hongbao/etc/nginx-east.conf) = hongbao ] && grep -q 'server $1:18023 max_conns.*max_fails=0' /var/lib/hongbao/etc/nginx-east.conf"; }
+
+record B west '"west"'
+there rm /var/lib/hongbao/etc/nginx-east.conf
+there hbctl nginx reload --site east
+until_true 1 "nginx's file that root's hbctl has made anew is the programs' and leads to east" routed 127.0.0.1
+record A west '"west"'
+there systemctl restart hongbao-nginx.service
+until_true 30 "an nginx that starts follows the record" answers
+until_true 1 "to west" routed 198.51.100.2
+
+record A east '"east"'
+there systemctl restart hongbao-member@A.service
+until_true 60 "a primary that the record leaves alone takes writes" writable
+sql "CREATE DATABASE in_copy"
+has=$(sql "SELECT @@gtid_binlog_pos")
+there sh -c '/usr/lib/hongbao/site backup A >/var/tmp/A'
+sql "CREATE DATABASE too_late"
+there /usr/lib/hongbao/site fence A
+record A west '"west","east"'
+there sh -c '/usr/lib/hongbao/site restore A </var/tmp/A'
+there /usr/lib/hongbao/site start A
+until_true 60 "a member restored from its own copy starts as the record says" running hongbao-member@A.service
+until_true 60 "as a replica of west" follows
+until_true 1 "with what the copy has, and nothing later" test "$(sql "SHOW DATABASES WHERE \`Database\` IN ('in_copy', 'too_late')")" = in_copy
+until_true 1 "and from its position on" test "${has:?}" = "$(sql "SELECT @@gtid_slave_pos")"
 
 there systemctl stop hongbao-cell@A.target
 none() { ! there systemctl is-active -q 'hongbao-*@A*.service' 'hongbao-*@A*.socket'; }

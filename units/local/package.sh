@@ -51,7 +51,7 @@ alone_in_root() {
 package_install() {
 	cp "$PACKAGE"/*.deb "$PACKAGE/root/tmp/" &&
 		in_root apt-get update -q &&
-		in_root sh -c 'apt-get install -qy --no-install-recommends systemd nginx-light memcached mariadb-server /tmp/hongbao_*.deb /tmp/hongbao-sim_*.deb'
+		in_root sh -c 'apt-get install -qy --no-install-recommends systemd nginx-light memcached mariadb-server mariadb-backup /tmp/hongbao_*.deb /tmp/hongbao-sim_*.deb'
 }
 
 # From an installation of nothing but the packages to one of which doctor has nothing to say before its start. The example's site east is put here.
@@ -64,7 +64,7 @@ package_look() {
 		alone_in_root hbctl doctor --stopped &&
 		alone_in_root hbctl units render --site east &&
 		alone_in_root hbctl nginx render --offline --site east --out /var/lib/hongbao/etc/nginx-east.conf &&
-		alone_in_root nginx -t -q -e stderr -c /var/lib/hongbao/etc/nginx-east.conf &&
+		alone_in_root runuser -u hongbao -- nginx -t -q -e stderr -c /var/lib/hongbao/etc/nginx-east.conf &&
 		alone_in_root systemd-analyze verify hongbao-cell@A.target hongbao-cell@B.target hongbao-nginx.service hongbao-core@A-1.socket &&
 		alone_in_root systemd-analyze security --offline=yes hongbao-core@A-1.service
 }
