@@ -146,8 +146,10 @@ there systemctl restart hongbao-nginx.service
 until_true 30 "an nginx that starts follows the record" answers
 until_true 1 "to west" routed 198.51.100.2
 
+# Killed, for the record that named west had it start anew, and a mariadbd that starts does not hear SIGTERM.
+there /usr/lib/hongbao/site fence A
 record A east '"east"'
-there systemctl restart hongbao-member@A.service
+there /usr/lib/hongbao/site start A
 until_true 60 "a primary that the record leaves alone takes writes" writable
 sql "CREATE DATABASE in_copy"
 has=$(sql "SELECT @@gtid_binlog_pos")
