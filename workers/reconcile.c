@@ -1,29 +1,38 @@
 /* A timer: the day before (c2c) and the hour before (b2c) are compared once they are over and what
  * was on its way then has had the time to arrive; and before them those that were missed while nobody
- * ran, oldest first, back to recon.back_s. Two of these at once write the same rows. */
+ * ran, oldest first, back to recon.back_s. Two of these at once write the same rows. How far back all
+ * has been compared is shown in /metrics, for a window that fails again and again is told by nothing
+ * else. */
 #include "base/clk.h"
 #include "base/life.h"
 #include "base/logger.h"
+#include "base/metrics.h"
+#include "domain/primary.h"
 #include "domain/recon.h"
 #include "workers/outage.h"
 #include "workers/role.h"
 
-enum {
-	QUERY_MS = 600000
-}; /* a rule walks over a whole window: a connection of its own, with patience */
+/* A rule walks over a whole window: a connection of its own, with patience. */
+enum { QUERY_MS = 600000, CONTROL_MS = 2000 };
 
 static const struct {
 	recon_domain domain;
 	int64_t length_ms;
 } timers[] = {{RECON_C2C, RECON_DAY_MS}, {RECON_B2C, RECON_HOUR_MS}};
 
+typedef struct {
+	worker_t *w;
+	control_t *control; /* where the other cells are */
+} rounds;
+
 static err_t open_peer(void *ctx, const topology_cell *cell, db_t **out)
 {
-	const worker_t *w = ctx;
-	db_target t = w->p->db;
-	const topology_member *m = topology_member_at(cell, cell->active);
-	if (!m)
-		return ERR_CONFIG_INVALID;
+	const rounds *s = ctx;
+	db_target t = s->w->p->db;
+	const topology_member *m;
+	err_t err = primary_of(s->control, cell, &m);
+	if (err != ERR_OK)
+		return err;
 	snprintf(t.host, sizeof t.host, "%s", m->host);
 	t.port = m->mysql_port;
 	t.io_ms = QUERY_MS;
@@ -31,8 +40,9 @@ static err_t open_peer(void *ctx, const topology_cell *cell, db_t **out)
 	return db_open(&t, out);
 }
 
-static err_t compare(worker_t *w, db_t *db, recon_domain domain, const recon_window *window)
+static err_t compare(rounds *s, db_t *db, recon_domain domain, const recon_window *window)
 {
+	const worker_t *w = s->w;
 	const conf_t *conf = w->p->conf;
 	const char *folder = conf_s(conf, CONF_RECON_FOLDER);
 	recon_sum sum = {0};
@@ -47,7 +57,7 @@ static err_t compare(worker_t *w, db_t *db, recon_domain domain, const recon_win
 		.grace_ms = conf_i(conf, CONF_RECON_GRACE_S) * 1000,
 		.skew_ms = conf_i(conf, CONF_FINANCE_SKEW_S) * 1000,
 		.peer = open_peer,
-		.ctx = w};
+		.ctx = s};
 	bool done = false;
 	err_t err = recon_done(db, domain, window, &done);
 	if (err == ERR_OK && !done) {
@@ -73,10 +83,28 @@ static int64_t from_when(const worker_t *w, int64_t first_ms, int64_t length_ms,
 }
 
 /* A window that fails (a statement that is not to be had) stops none after it. */
-static err_t compare_all(worker_t *w, recon_domain domain, int64_t length_ms, int64_t now_ms)
+static err_t compare_from(rounds *s, db_t *db, recon_domain domain, recon_window x, int64_t to_ms)
+{
+	const int64_t length_ms = x.to_ms - x.from_ms;
+	int64_t all_to_ms = to_ms;
+	err_t err = ERR_OK;
+	for (; x.from_ms < to_ms && !life_stopping(); x.from_ms += length_ms) {
+		x.to_ms = x.from_ms + length_ms;
+		err_t one = compare(s, db, domain, &x);
+		if (err != ERR_OK || one == ERR_OK)
+			continue;
+		err = one;
+		all_to_ms = x.from_ms;
+	}
+	if (x.from_ms >= to_ms)
+		metrics_set(METRICS_RECON_COMPARED, domain - 1, all_to_ms);
+	return err;
+}
+
+static err_t compare_all(rounds *s, recon_domain domain, int64_t length_ms, int64_t now_ms)
 {
 	db_t *db;
-	db_target t = w->p->db;
+	db_target t = s->w->p->db;
 	int64_t to_ms = now_ms / length_ms * length_ms, first_ms;
 	t.io_ms = QUERY_MS;
 	err_t err = db_open(&t, &db);
@@ -84,13 +112,9 @@ static err_t compare_all(worker_t *w, recon_domain domain, int64_t length_ms, in
 		return err;
 	err = recon_first(db, domain, length_ms, &first_ms);
 	if (err == ERR_OK) {
-		recon_window x = {.from_ms = from_when(w, first_ms, length_ms, to_ms)};
-		for (; x.from_ms < to_ms && !life_stopping(); x.from_ms += length_ms) {
-			x.to_ms = x.from_ms + length_ms;
-			err_t one = compare(w, db, domain, &x);
-			if (err == ERR_OK)
-				err = one;
-		}
+		const int64_t from_ms = from_when(s->w, first_ms, length_ms, to_ms);
+		err = compare_from(
+			s, db, domain, (recon_window){from_ms, from_ms + length_ms}, to_ms);
 	}
 	db_close(&db);
 	return err;
@@ -101,11 +125,13 @@ void reconcile_run(worker_t *w)
 	const conf_t *conf = w->p->conf;
 	int64_t every_ms = conf_i(conf, CONF_RECON_EVERY_S) * 1000, pause_ms;
 	outage_t outage = {.what = "reconciliation", .first_ms = 1000, .most_ms = 60000};
+	rounds s = {.w = w};
+	BUG_ON(control_new(w->p->topo->etcd, "/hongbao/", CONTROL_MS, &s.control) != ERR_OK);
 	do {
 		err_t first = ERR_OK;
 		int64_t now_ms = clk_wall_ms() - conf_i(conf, CONF_RECON_GRACE_S) * 1000;
 		for (size_t i = 0; i < sizeof timers / sizeof *timers && !life_stopping(); i++) {
-			err_t err = compare_all(w, timers[i].domain, timers[i].length_ms, now_ms);
+			err_t err = compare_all(&s, timers[i].domain, timers[i].length_ms, now_ms);
 			if (first == ERR_OK)
 				first = err;
 		}
@@ -113,4 +139,5 @@ void reconcile_run(worker_t *w)
 		if (first == ERR_OK)
 			outage_over(&outage);
 	} while (!life_wait_ms(pause_ms));
+	control_free(&s.control);
 }

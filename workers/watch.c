@@ -11,8 +11,8 @@
 #include "base/life.h"
 #include "base/logger.h"
 #include "base/metrics.h"
+#include "domain/primary.h"
 #include "domain/recon_live.h"
-#include "store/control.h"
 #include "workers/role.h"
 
 enum {
@@ -186,17 +186,13 @@ static err_t measure_control(watch *s)
 	return ERR_OK;
 }
 
-/* What `from` has booked out to us and we have booked in. A primary that is being given up may be behind
- * what it told us: its word counts only while nothing changes. */
+/* What `from` has booked out to us and we have booked in. */
 static err_t flow_from(watch *s, const topology_cell *from, int64_t *excess_fen)
 {
 	recon_flow f = {.from = from, .to = s->p->cell};
-	control_record rec = {0};
+	const topology_member *m;
 	db_t *db = NULL;
-	err_t err = control_get(s->control, from->name, &rec);
-	const topology_member *m = err == ERR_OK ? topology_member_at(from, rec.primary) : NULL;
-	if (err == ERR_OK && (!m || rec.change != CONTROL_STEADY))
-		err = ERR_CELL_UNAVAILABLE;
+	err_t err = primary_of(s->control, from, &m);
 	if (err == ERR_OK)
 		err = open_member(s->p, m, &db);
 	if (err == ERR_OK)

@@ -15,6 +15,6 @@ lib_libhbdomain_a_SOURCES += \
 	lib/domain/packet_inner.h lib/domain/packet_send.c lib/domain/subsidy.c lib/domain/subsidy_batch.c lib/domain/subsidy_end.c lib/domain/subsidy_row.h \
 	lib/domain/issue.c lib/domain/issue.h lib/domain/partner.c lib/domain/partner.h
 lib_libhbdomain_a_SOURCES += lib/domain/age.c lib/domain/age.h lib/domain/age_export.c lib/domain/age_export.h
-lib_libhbdomain_a_SOURCES += lib/domain/queue.c lib/domain/queue.h
+lib_libhbdomain_a_SOURCES += lib/domain/primary.c lib/domain/primary.h lib/domain/queue.c lib/domain/queue.h
 lib_libhbdomain_a_SOURCES += lib/domain/rings.c lib/domain/rings.h lib/domain/rings.def
 lib_libhbdomain_a_SOURCES += lib/domain/db_users.c lib/domain/db_users.def lib/domain/db_users.h lib/domain/roles.def

@@ -197,25 +197,22 @@ static err_t compare_cells(direction *d)
 	return err;
 }
 
-static err_t compare_with(recon_work *w, const topology_cell *peer)
+static err_t compare_with(recon_work *w, const topology_cell *peer, db_t *db)
 {
 	direction *d = calloc(1, sizeof *d);
 	BUG_ON(!d);
 	d->w = w;
 	d->peer = peer;
-	err_t err = w->job->peer(w->job->ctx, peer, &d->db);
-	if (err == ERR_OK) {
-		d->account = LEDGER_DUE_FROM;
-		d->counter = LEDGER_DUE_TO;
-		err = compare_cells(d);
-	}
+	d->db = db;
+	d->account = LEDGER_DUE_FROM;
+	d->counter = LEDGER_DUE_TO;
+	err_t err = compare_cells(d);
 	if (err == ERR_OK) {
 		d->account = LEDGER_DUE_TO;
 		d->counter = LEDGER_DUE_FROM;
 		d->may_wait = true;
 		err = compare_cells(d);
 	}
-	db_close(&d->db);
 	free(d);
 	return err;
 }
@@ -233,15 +230,24 @@ static err_t count_left(recon_work *w)
 	return ERR_OK;
 }
 
+/* The connections first: while a cell cannot be reached the run is over before it has walked over everything
+ * in vain, as it will be tried again and again. */
 err_t recon_b2c(recon_work *w)
 {
 	const topology_t *t = w->job->topo;
-	err_t err = run_rules(w);
+	db_t *peer[TOPOLOGY_CELLS_MAX] = {0};
+	err_t err = ERR_OK;
+	for (unsigned c = 0; c < t->cell_count && err == ERR_OK; c++)
+		err = w->job->peer(w->job->ctx, &t->cell[c], &peer[c]);
+	if (err == ERR_OK)
+		err = run_rules(w);
 	if (err == ERR_OK)
 		err = count_left(w);
 	if (err == ERR_OK)
 		err = recon_wins(w);
 	for (unsigned c = 0; c < t->cell_count && err == ERR_OK; c++)
-		err = compare_with(w, &t->cell[c]);
+		err = compare_with(w, &t->cell[c], peer[c]);
+	for (unsigned c = 0; c < t->cell_count; c++)
+		db_close(&peer[c]);
 	return err;
 }
