@@ -148,7 +148,8 @@ static const struct {
 	{"states", "--dot", states_verb, NOTHING, "", "the orders' states as Graphviz"},
 	{"states", "--markdown", states_verb, NOTHING, "", "the tables of docs/states.md"},
 	{"reconcile", "", reconcile_verb, NOTHING,
-		"--cell CELL --window YYYY-MM-DD[Thh] --domain c2c|b2c [--file CSV] [--grace S] | "
+		"--cell CELL --window YYYY-MM-DD[Thh] --domain c2c|b2c|claims [--file CSV] "
+		"[--grace S] | "
 		"--live [--quiet]",
 		"compare the books with finance's (c2c) or with the ledger (b2c), or conservation "
 		"over all cells as they run; exit 10 when there are differences"},

@@ -11,6 +11,7 @@
 #include "domain/numbers.h"
 #include "domain/orders.h"
 #include "domain/outbox.h"
+#include "domain/recon_claims.h"
 #include "domain/states.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -270,11 +271,57 @@ static err_t end(db_t *db, err_t err)
 	return err;
 }
 
+typedef struct {
+	db_t *db;
+	uint64_t claim_no;
+	bool pushed;
+} claim_push;
+
+static err_t push_lost(void *ctx, const recon_claim *c)
+{
+	claim_push *p = ctx;
+	if (c->claim_no != p->claim_no || !c->lost)
+		return ERR_OK;
+	outbox_event e = {.no = c->claim_no,
+		.packet_id = c->packet_id,
+		.uid = c->uid,
+		.sender = c->sender,
+		.amount_fen = c->amount_fen,
+		.claimed_at_ms = c->claimed_at_ms,
+		.packet_kind = c->packet_kind};
+	p->pushed = true;
+	return outbox_claim(p->db, &e, clk_wall_ms());
+}
+
+/* A claim that has no transfer is found by the window in which reconciliation has seen that: claims have no index
+ * of their numbers. Its message, written once more, makes the transfer. */
+static int push_claim(db_t *db, uint64_t no)
+{
+	claim_push p = {.db = db, .claim_no = no};
+	recon_window window;
+	uint64_t envelopes;
+	err_t err = recon_claim_window(db, no, &window);
+	if (err == ERR_OK)
+		err = db_begin(db);
+	if (err == ERR_OK)
+		err = end(db, recon_claims_walk(db, &window, push_lost, &p, &envelopes));
+	if (err == ERR_OK && !p.pushed)
+		err = ERR_NOT_FOUND;
+	if (err != ERR_OK)
+		return verb_fail(err, "order %" PRIu64, no);
+	printf("the message of claim %" PRIu64 " is on its way again; hbctl orders show %" PRIu64
+	       "\n",
+		no, no);
+	return VERB_DONE;
+}
+
 static int push_order(db_t *db, uint64_t no)
 {
 	db_rows_t *r;
 	bool pushed = false;
 	err_t err = find(db, no, &r);
+	if (err == ERR_NOT_FOUND)
+		return push_claim(db, no);
 	if (err != ERR_OK)
 		return verb_fail(err, "order %" PRIu64, no);
 	finance_kind kind = finance_kind_named(db_rows_s(r, 0, NULL));

@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 
 enum { IO_MS = 600000, OUTPUT_BYTES = 64 << 20 };
-static const char USAGE[] =
-	"reconcile --cell CELL --window YYYY-MM-DD[Thh] --domain c2c|b2c [--file CSV] [--grace S]\n"
-	"       hbctl reconcile --live [--quiet]";
+static const char USAGE[] = "reconcile --cell CELL --window YYYY-MM-DD[Thh] --domain "
+			    "c2c|b2c|claims [--file CSV] [--grace S]\n"
+			    "       hbctl reconcile --live [--quiet]";
 
 typedef struct {
 	const char *cell, *window, *domain, *file, *grace;
@@ -164,7 +164,7 @@ static err_t open_finance(keys_ring_t **keys, finance_t **out)
 static int window_verb(const arguments *a)
 {
 	char folder[300];
-	uint64_t grace_s = (uint64_t)conf_i(verb_conf(), CONF_RECON_GRACE_S);
+	uint64_t grace_s = 0;
 	keys_ring_t *keys = NULL;
 	finance_t *finance = NULL;
 	recon_sum sum = {0};
@@ -178,6 +178,9 @@ static int window_verb(const arguments *a)
 	if (!j.domain || recon_window_parse(a->window, &j.window) != ERR_OK ||
 		(a->grace && !parse_u64(a->grace, 86400, &grace_s)))
 		return verb_usage(USAGE);
+	if (!a->grace)
+		grace_s = (uint64_t)conf_i(verb_conf(),
+			j.domain == RECON_CLAIMS ? CONF_RECON_CLAIM_GRACE_S : CONF_RECON_GRACE_S);
 	if (j.domain == RECON_C2C && j.window.to_ms - j.window.from_ms != RECON_DAY_MS)
 		return verb_usage(
 			"reconcile: the windows of c2c are days, as finance's statements are");

@@ -1,4 +1,4 @@
-/* A timer: the day before (c2c) and the hour before (b2c) are compared once they are over and what
+/* A timer: the day before (c2c) and the hour before (b2c, claims) are compared once they are over and what
  * was on its way then has had the time to arrive; and before them those that were missed while nobody
  * ran, oldest first, back to recon.back_s. Two of these at once write the same rows. How far back all
  * has been compared is shown in /metrics, for a window that fails again and again is told by nothing
@@ -15,10 +15,14 @@
 /* A rule walks over a whole window: a connection of its own, with patience. */
 enum { QUERY_MS = 600000, CONTROL_MS = 2000 };
 
-static const struct {
+typedef struct {
 	recon_domain domain;
 	int64_t length_ms;
-} timers[] = {{RECON_C2C, RECON_DAY_MS}, {RECON_B2C, RECON_HOUR_MS}};
+	conf_id grace_s;
+} timer;
+static const timer timers[] = {{RECON_C2C, RECON_DAY_MS, CONF_RECON_GRACE_S},
+	{RECON_B2C, RECON_HOUR_MS, CONF_RECON_GRACE_S},
+	{RECON_CLAIMS, RECON_HOUR_MS, CONF_RECON_CLAIM_GRACE_S}};
 
 typedef struct {
 	worker_t *w;
@@ -40,13 +44,13 @@ static err_t open_peer(void *ctx, const topology_cell *cell, db_t **out)
 	return db_open(&t, out);
 }
 
-static err_t compare(rounds *s, db_t *db, recon_domain domain, const recon_window *window)
+static err_t compare(rounds *s, db_t *db, const timer *t, const recon_window *window)
 {
 	const worker_t *w = s->w;
 	const conf_t *conf = w->p->conf;
 	const char *folder = conf_s(conf, CONF_RECON_FOLDER);
 	recon_sum sum = {0};
-	recon_job j = {.domain = domain,
+	recon_job j = {.domain = t->domain,
 		.window = *window,
 		.topo = w->p->topo,
 		.cell = w->p->cell,
@@ -54,15 +58,15 @@ static err_t compare(rounds *s, db_t *db, recon_domain domain, const recon_windo
 		.finance = w->desk.finance,
 		.wins = conf_s(conf, CONF_WINS_DIR),
 		.folder = folder[0] ? folder : ".",
-		.grace_ms = conf_i(conf, CONF_RECON_GRACE_S) * 1000,
+		.grace_ms = conf_i(conf, t->grace_s) * 1000,
 		.skew_ms = conf_i(conf, CONF_FINANCE_SKEW_S) * 1000,
 		.peer = open_peer,
 		.ctx = s};
 	bool done = false;
-	err_t err = recon_done(db, domain, window, &done);
+	err_t err = recon_done(db, t->domain, window, j.grace_ms, &done);
 	if (err == ERR_OK && !done) {
 		err = recon_run(&j, &sum);
-		LOG(INFO, "recon.done", {"domain", LOG_S(recon_domain_name(domain))},
+		LOG(INFO, "recon.done", {"domain", LOG_S(recon_domain_name(t->domain))},
 			{"from_ms", LOG_I(window->from_ms)}, {"here", LOG_U(sum.here)},
 			{"there", LOG_U(sum.there)}, {"differences", LOG_U(sum.differences)},
 			{"left", LOG_U(sum.left)}, {"took_ms", LOG_I(sum.took_ms)},
@@ -83,39 +87,37 @@ static int64_t from_when(const worker_t *w, int64_t first_ms, int64_t length_ms,
 }
 
 /* A window that fails (a statement that is not to be had) stops none after it. */
-static err_t compare_from(rounds *s, db_t *db, recon_domain domain, recon_window x, int64_t to_ms)
+static err_t compare_from(rounds *s, db_t *db, const timer *t, int64_t from_ms, int64_t to_ms)
 {
-	const int64_t length_ms = x.to_ms - x.from_ms;
+	recon_window x = {.from_ms = from_ms};
 	int64_t all_to_ms = to_ms;
 	err_t err = ERR_OK;
-	for (; x.from_ms < to_ms && !life_stopping(); x.from_ms += length_ms) {
-		x.to_ms = x.from_ms + length_ms;
-		err_t one = compare(s, db, domain, &x);
+	for (; x.from_ms < to_ms && !life_stopping(); x.from_ms += t->length_ms) {
+		x.to_ms = x.from_ms + t->length_ms;
+		err_t one = compare(s, db, t, &x);
 		if (err != ERR_OK || one == ERR_OK)
 			continue;
 		err = one;
 		all_to_ms = x.from_ms;
 	}
 	if (x.from_ms >= to_ms)
-		metrics_set(METRICS_RECON_COMPARED, domain - 1, all_to_ms);
+		metrics_set(METRICS_RECON_COMPARED, t->domain - 1, all_to_ms);
 	return err;
 }
 
-static err_t compare_all(rounds *s, recon_domain domain, int64_t length_ms, int64_t now_ms)
+static err_t compare_all(rounds *s, const timer *t)
 {
 	db_t *db;
-	db_target t = s->w->p->db;
-	int64_t to_ms = now_ms / length_ms * length_ms, first_ms;
-	t.io_ms = QUERY_MS;
-	err_t err = db_open(&t, &db);
+	db_target target = s->w->p->db;
+	int64_t over_ms = clk_wall_ms() - conf_i(s->w->p->conf, t->grace_s) * 1000, first_ms;
+	int64_t to_ms = over_ms / t->length_ms * t->length_ms;
+	target.io_ms = QUERY_MS;
+	err_t err = db_open(&target, &db);
 	if (err != ERR_OK)
 		return err;
-	err = recon_first(db, domain, length_ms, &first_ms);
-	if (err == ERR_OK) {
-		const int64_t from_ms = from_when(s->w, first_ms, length_ms, to_ms);
-		err = compare_from(
-			s, db, domain, (recon_window){from_ms, from_ms + length_ms}, to_ms);
-	}
+	err = recon_first(db, t->domain, t->length_ms, &first_ms);
+	if (err == ERR_OK)
+		err = compare_from(s, db, t, from_when(s->w, first_ms, t->length_ms, to_ms), to_ms);
 	db_close(&db);
 	return err;
 }
@@ -129,9 +131,8 @@ void reconcile_run(worker_t *w)
 	BUG_ON(control_new(w->p->topo->etcd, "/hongbao/", CONTROL_MS, &s.control) != ERR_OK);
 	do {
 		err_t first = ERR_OK;
-		int64_t now_ms = clk_wall_ms() - conf_i(conf, CONF_RECON_GRACE_S) * 1000;
 		for (size_t i = 0; i < sizeof timers / sizeof *timers && !life_stopping(); i++) {
-			err_t err = compare_all(&s, timers[i].domain, timers[i].length_ms, now_ms);
+			err_t err = compare_all(&s, &timers[i]);
 			if (first == ERR_OK)
 				first = err;
 		}

@@ -8,7 +8,7 @@ lib_libhbdomain_a_SOURCES = \
 	lib/domain/shares.c lib/domain/shares.h lib/domain/split.c lib/domain/split.h lib/domain/split_draw.h lib/domain/states.c lib/domain/states.h lib/domain/states.def \
 	lib/domain/ledger.c lib/domain/ledger.h lib/domain/ledger.def lib/domain/topology.c lib/domain/topology.h lib/domain/transfer.c lib/domain/transfer.h lib/domain/campaign.c lib/domain/campaign.h lib/domain/token.c lib/domain/token.h lib/domain/token_list.c lib/domain/token_list.h lib/domain/subsidy.h
 lib_libhbdomain_a_SOURCES += \
-	lib/domain/recon.c lib/domain/recon.h lib/domain/recon.def lib/domain/recon_inner.h lib/domain/recon_c2c.c lib/domain/recon_b2c.c lib/domain/recon_wins.c \
+	lib/domain/recon.c lib/domain/recon.h lib/domain/recon.def lib/domain/recon_inner.h lib/domain/recon_c2c.c lib/domain/recon_b2c.c lib/domain/recon_wins.c lib/domain/recon_claims.c lib/domain/recon_claims.h \
 	lib/domain/recon_live.c lib/domain/recon_live.h lib/domain/recon_pile.c lib/domain/recon_pile.h lib/domain/statement.c lib/domain/statement.h
 lib_libhbdomain_a_SOURCES += lib/domain/credit.c lib/domain/credit.h lib/domain/idempotency.c lib/domain/idempotency.h lib/domain/withdrawal.c lib/domain/withdrawal.h
 lib_libhbdomain_a_SOURCES += \

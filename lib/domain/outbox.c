@@ -23,6 +23,26 @@ void outbox_write_trace(jw_t *w)
 		jw_str(w, "tp", trace_followed());
 }
 
+err_t outbox_claim(db_t *db, const outbox_event *e, int64_t now_ms)
+{
+	char payload[320];
+	jw_t w;
+	jw_start_fixed(&w, payload, sizeof payload);
+	jw_arr(&w, NULL);
+	jw_obj(&w, NULL);
+	jw_i64(&w, "no", (int64_t)e->no);
+	jw_i64(&w, "p", (int64_t)e->packet_id);
+	jw_i64(&w, "u", (int64_t)e->uid);
+	jw_i64(&w, "a", e->amount_fen);
+	jw_i64(&w, "s", (int64_t)e->sender);
+	jw_i64(&w, "k", e->packet_kind);
+	jw_i64(&w, "t", e->claimed_at_ms);
+	jw_obj_end(&w);
+	jw_arr_end(&w);
+	size_t n = jw_end(&w);
+	return outbox_add(db, OUTBOX_CLAIMS, e->no, now_ms, payload, n);
+}
+
 err_t outbox_number(db_t *db, outbox_kind kind, uint64_t business_no, int64_t now_ms)
 {
 	char payload[160];

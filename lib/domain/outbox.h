@@ -56,6 +56,9 @@ typedef struct {
 	char traceparent[TRACE_TEXT_BYTES]; /* of a trace that is followed; "": none */
 } outbox_event;
 
+/* A claim's event once more, inside the caller's transaction: what CLAIMS has, from `e`. */
+err_t outbox_claim(db_t *db, const outbox_event *e, int64_t now_ms) MUST_CHECK;
+
 typedef struct {
 	json_t *array; /* event i is its element i */
 	outbox_event *event;

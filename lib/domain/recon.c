@@ -139,7 +139,7 @@ static err_t begin(recon_work *w)
 	w->began_ms = clk_wall_ms();
 	return db_exec(j->db, SQL_RECON_RUN_BEGIN,
 		DB_ARGS(db_u(j->domain), db_i(j->window.from_ms), db_i(j->window.to_ms),
-			db_i(w->began_ms)),
+			db_i(w->began_ms), db_u(j->file != NULL)),
 		NULL);
 }
 
@@ -205,11 +205,13 @@ static err_t end(recon_work *w)
 
 err_t recon_run(const recon_job *job, recon_sum *out)
 {
+	static err_t (*const compare[])(recon_work * w) = {
+		[RECON_C2C] = recon_c2c, [RECON_B2C] = recon_b2c, [RECON_CLAIMS] = recon_claims};
 	recon_work w = {.job = job};
 	int64_t from_ms = clk_mono_ms();
 	err_t err = begin(&w);
 	if (err == ERR_OK)
-		err = job->domain == RECON_C2C ? recon_c2c(&w) : recon_b2c(&w);
+		err = compare[job->domain](&w);
 	err_t written = write_group(&w);
 	if (err == ERR_OK)
 		err = written;
@@ -222,14 +224,17 @@ err_t recon_run(const recon_job *job, recon_sum *out)
 	return err;
 }
 
-err_t recon_done(db_t *db, recon_domain domain, const recon_window *window, bool *done)
+err_t recon_done(
+	db_t *db, recon_domain domain, const recon_window *window, int64_t grace_ms, bool *done)
 {
 	db_rows_t *r;
 	err_t err = db_select(db, SQL_RECON_RUN_FIND,
-		DB_ARGS(db_u(domain), db_i(window->from_ms), db_i(window->to_ms)), &r);
+		DB_ARGS(db_u(domain), db_i(window->from_ms), db_i(window->to_ms),
+			db_i(window->to_ms + grace_ms)),
+		&r);
 	if (err != ERR_OK)
 		return err;
-	*done = db_rows_next(r) && !db_rows_null(r, 0) && db_rows_i(r, 0) >= window->to_ms;
+	*done = db_rows_count(r) > 0;
 	db_rows_free(&r);
 	return ERR_OK;
 }

@@ -85,8 +85,11 @@ typedef struct {
  * window has; differences are no error. What a broken-off run
  * found so far stays; the next one of the window looks at all of it again. */
 err_t recon_run(const recon_job *job, recon_sum *out) MUST_CHECK;
-/* Whether the window was compared to its end. */
-err_t recon_done(db_t *db, recon_domain domain, const recon_window *window, bool *done) MUST_CHECK;
+/* Whether the window needs no further comparison: one that began later than the grace after its end came to its
+ * own end and left nothing waiting, and was not of a given `file`. What a person ran before that may have taken for
+ * on its way what never arrives. */
+err_t recon_done(db_t *db, recon_domain domain, const recon_window *window, int64_t grace_ms,
+	bool *done) MUST_CHECK;
 /* The beginning of the first window of that length that was ever compared; 0: there is none. */
 err_t recon_first(db_t *db, recon_domain domain, int64_t length_ms, int64_t *from_ms) MUST_CHECK;
 

@@ -1,7 +1,8 @@
 /* Both sides are piles sorted by kind and number, walked side by side; what stands on one side only
  * is looked at more closely: a line without a row of the window may have its row in another state or
- * another window, and a row without a line may have moved just before or after midnight, so the
- * statements of the days beside are asked for those few. Finance's clock and ours may differ. */
+ * another window, and a row without a line may have moved just before or after midnight, or days before we
+ * learned of it, so the statements of the days beside, and of those back to its beginning, are asked for those
+ * few. Finance's clock and ours may differ. */
 #include "domain/recon_inner.h"
 
 #include "base/clk.h"
@@ -13,7 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EDGE_MAX = 500000 }; /* rows near midnight without a line, 20 MB */
+enum {
+	EDGE_MAX = 500000, /* rows without a line that may have one on another day, 20 MB */
+	BACK_DAYS_MAX = 31,
+};
 
 /* `moved`: states that say finance moved the money; `waits`: that it may yet turn out. As bits. */
 #define BIT(state) (1u << (state))
@@ -228,11 +232,25 @@ static err_t mark_edge(void *ctx, const statement_line *line)
 	return ERR_OK;
 }
 
+static err_t look_into(c2c *c, int64_t day_ms)
+{
+	char path[STATEMENT_PATH_BYTES];
+	err_t err = statement_fetch(c->w->job->finance, day_ms, c->w->job->folder, path);
+	return err == ERR_OK ? statement_read(path, mark_edge, c) : err;
+}
+
+/* Whether a row without a line was there already at that time. */
+static bool any_since(const c2c *c, int64_t before_ms)
+{
+	for (size_t i = 0; i < c->edges; i++)
+		if (!c->edge[i].spare && c->edge[i].since_ms < before_ms)
+			return true;
+	return false;
+}
+
 static err_t look_beside(c2c *c)
 {
 	const recon_job *j = c->w->job;
-	static const int64_t beside[] = {-RECON_DAY_MS, RECON_DAY_MS};
-	char path[STATEMENT_PATH_BYTES];
 	err_t err = ERR_OK;
 	if (c->edges == 0)
 		return ERR_OK;
@@ -240,11 +258,10 @@ static err_t look_beside(c2c *c)
 		c->w->sum.waiting += c->edges;
 		return ERR_OK;
 	}
-	for (unsigned i = 0; i < 2 && err == ERR_OK; i++) {
-		err = statement_fetch(j->finance, j->window.from_ms + beside[i], j->folder, path);
-		if (err == ERR_OK)
-			err = statement_read(path, mark_edge, c);
-	}
+	err = look_into(c, j->window.to_ms);
+	for (int64_t day_ms = j->window.from_ms, back = 0;
+		err == ERR_OK && back < BACK_DAYS_MAX && any_since(c, day_ms + j->skew_ms); back++)
+		err = look_into(c, day_ms -= RECON_DAY_MS);
 	for (size_t i = 0; i < c->edges && err == ERR_OK; i++)
 		if (!c->edge[i].spare)
 			err = found(c, RECON_MISSING_THERE, c->edge[i].kind, c->edge[i].no,

@@ -24,6 +24,7 @@ err_t recon_found(recon_work *w, const recon_diff *d) MUST_CHECK;
 
 err_t recon_c2c(recon_work *w) MUST_CHECK;
 err_t recon_b2c(recon_work *w) MUST_CHECK;
+err_t recon_claims(recon_work *w) MUST_CHECK;
 err_t recon_wins(recon_work *w) MUST_CHECK;
 
 #endif

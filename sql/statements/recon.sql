@@ -1,15 +1,17 @@
 -- Reconciliation: lib/domain/recon*.c.
 
 -- name: recon_run_begin
-INSERT INTO recon_run (domain, window_at, window_end, began_at) VALUES (?, ?, ?, ?)
-ON DUPLICATE KEY UPDATE began_at = VALUES(began_at), ended_at = NULL;
+INSERT INTO recon_run (domain, window_at, window_end, began_at, given) VALUES (?, ?, ?, ?, ?)
+ON DUPLICATE KEY UPDATE began_at = VALUES(began_at), given = VALUES(given), ended_at = NULL;
 
 -- name: recon_run_end
 UPDATE recon_run SET ended_at = ?, here = ?, there = ?, waiting = ?, differences = ?
 WHERE domain = ? AND window_at = ? AND window_end = ?;
 
+-- What was begun later than that, came to its end and left nothing open.
 -- name: recon_run_find
-SELECT ended_at FROM recon_run WHERE domain = ? AND window_at = ? AND window_end = ?;
+SELECT 1 FROM recon_run WHERE domain = ? AND window_at = ? AND window_end = ? AND began_at >= ? AND ended_at IS NOT NULL
+  AND waiting = 0 AND given = 0;
 
 -- name: recon_run_first
 SELECT MIN(window_at) FROM recon_run WHERE domain = ? AND window_end - window_at = ?;
@@ -171,6 +173,22 @@ FROM campaign c WHERE ? <= ? AND c.number > ? HAVING held <> legs ORDER BY c.num
 SELECT s.amount FROM JSON_TABLE(?, '$[*]' COLUMNS (i INT PATH '$.i', o VARCHAR(64) PATH '$.o')) AS t
 LEFT JOIN subsidy s ON s.issuer = 'rain' AND s.out_order_no = CAST(t.o AS BINARY) ORDER BY t.i;
 
+-- ---- claims. The first envelope that could be claimed after that time; the end of a page of them; what is wrong in a page.
+-- name: recon_claims_first
+SELECT MIN(packet_id) FROM packet WHERE state IN (2, 3, 4, 5) AND expires_at >= ?;
+
+-- name: recon_claims_page
+SELECT COUNT(*), MAX(packet_id) FROM (SELECT packet_id FROM packet WHERE packet_id > ? ORDER BY packet_id LIMIT ?) AS page;
+
+-- name: recon_claims
+SELECT c.claim_no, c.packet_id, c.uid, c.amount, c.claimed_at, p.sender, p.kind, t.amount
+FROM claim c JOIN packet p ON p.packet_id = c.packet_id LEFT JOIN transfer t ON t.order_no = c.claim_no
+WHERE c.packet_id > ? AND c.packet_id <= ? AND c.claimed_at >= ? AND c.claimed_at < ?
+  AND (t.order_no IS NULL OR t.amount <> c.amount) ORDER BY c.packet_id, c.uid;
+
+-- name: recon_claim_window
+SELECT window_at, window_end FROM recon_diff WHERE domain = ? AND thing = ? AND order_no = ? ORDER BY window_at DESC LIMIT 1;
+
 -- ---- between cells: the legs of one account and owner (the other cell's number), and what the other cell has of them
 -- name: recon_cell_legs
 SELECT source_no, amount, at_ms, kind FROM ledger
@@ -185,10 +203,12 @@ STRAIGHT_JOIN ledger l ON l.source_no = t.no AND l.kind IN (9, 10, 14) WHERE l.a
 -- name: recon_live_account
 SELECT COALESCE(SUM(amount), 0), COUNT(*) FROM ledger WHERE account = ? AND owner = ?;
 
--- One statement, so one view of all its tables. Paid: by the payer, or out of a campaign.
+-- One statement, so one view of all its tables. Paid: by the payer, or out of a campaign. What a payer paid too late (5) is
+-- counted from its refund's row on, which comes only after finance was asked once more.
 -- name: recon_live_packets
 SELECT p.packet_id, p.state, p.total, p.total - p.remaining, p.count - p.remaining_count,
-  COALESCE((SELECT SUM(y.amount) FROM payment y WHERE y.packet_id = p.packet_id AND y.state IN (2, 5, 6)), 0)
+  COALESCE((SELECT SUM(y.amount) FROM payment y WHERE y.packet_id = p.packet_id AND (y.state IN (2, 6)
+    OR y.state = 5 AND EXISTS (SELECT 1 FROM refund r WHERE r.packet_id = y.packet_id AND r.reason = 2))), 0)
     + COALESCE((SELECT SUM(g.amount) FROM ledger g WHERE g.kind = 6 AND g.source_no = p.packet_id AND g.leg = 1), 0),
   (SELECT COALESCE(SUM(c.amount), 0) FROM claim c WHERE c.packet_id = p.packet_id),
   (SELECT COUNT(*) FROM claim c WHERE c.packet_id = p.packet_id),

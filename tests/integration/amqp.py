@@ -63,6 +63,9 @@ class Connection:
     def give_back(self, tag):
         self.send(1, 60, 90, struct.pack('>QB', tag, 1))
 
+    def drop(self, tag):
+        self.send(1, 60, 80, struct.pack('>QB', tag, 0))
+
     def close(self):
         self.socket.close()
 

@@ -6,6 +6,7 @@ import pytest
 from bot import hbctl
 from test_callbacks import events
 from test_finance_faults import faults  # noqa: F401 the fixture
+from test_reconcile import reconcile
 
 SETTLE = ('A-worker-transfer', 'A-worker-check', 'A-worker-callback', 'A-worker-sweep')
 
@@ -122,6 +123,28 @@ def test_a_payment_that_is_closed_is_not_paid_without_that_fault(stack):
     close(stack, made['payment']['order_no'])
     with pytest.raises(AssertionError):
         stack.pay(made['payment']['cashier_url'])
+
+
+def test_late_money_that_waits_for_finance_s_word_breaks_no_rule(stack, faults):  # noqa: F811
+    """The refund is made once finance has said it again; until then the payment says alone that the money goes back."""
+    made = stack.send(1001, 700, 3).json
+    packet, order = made['packet']['id'], made['payment']['order_no']
+    close(stack, order)
+    assert faults({'payment': {'pay_closed': 100}}).status == 200
+    stack.sv('down', 'A-worker-callback')
+    try:
+        stack.pay(made['payment']['cashier_url'])
+        stack.wait(lambda: stack.rows('A', 'SELECT 1 FROM finance_event WHERE order_no = %s', (order,)), 'finance has called back')
+        assert faults({'payment': {'pay_closed': 100, 'outage': 100}}).status == 200
+    finally:
+        stack.sv('up', 'A-worker-callback')
+    stack.wait(lambda: payment(stack, order) == 5, 'the money is to go back')
+    assert not refunds(stack, packet)
+    assert packet not in {p['packet'] for p in reconcile(stack, '--live')[1]['packets']}
+    assert payment(stack, order) == 5 and not refunds(stack, packet), 'finance was away all the time'
+    faults({'payment': {'pay_closed': 100}})
+    stack.wait(lambda: payment(stack, order) == 6, 'the payment is refunded', 60)
+    assert packet not in {p['packet'] for p in reconcile(stack, '--live')[1]['packets']}
 
 
 @pytest.fixture

@@ -3,28 +3,13 @@ import b2c
 import cells
 import hb
 import pytest
+from test_reconcile import impatient  # noqa: F401 the fixture
 
 HOUR = 3600000
 
 
 @pytest.fixture
-def impatient(stack):
-    """hb-worker reconcile compares without a grace, and looks every second."""
-    config = stack.folder / 'etc/hongbao.cfg'
-    before = config.read_text()
-
-    def use(text):
-        config.write_text(text)
-        for cell in stack.cells:
-            stack.sv('restart', f'{cell}-worker-reconcile')
-
-    use(before + '\nrecon: { grace_s = 0; every_s = 1; };\n')
-    yield
-    use(before)
-
-
-@pytest.fixture
-def moved(stack, impatient):
+def moved(stack, impatient):  # noqa: F811
     """Cell A is at another site; its old primary is dead and stays so."""
     stack.sv('down', 'A-db-east')
     done = cells.failover(stack, 'A')
@@ -66,7 +51,7 @@ def test_books_between_cells_are_compared_with_the_primary_of_now(stack, moved):
         assert not {d for d in compared(stack, cell, window) if d[0] == claim}
 
 
-def test_a_window_that_cannot_be_compared_shows_in_how_far_all_is_compared(stack, impatient):
+def test_a_window_that_cannot_be_compared_shows_in_how_far_all_is_compared(stack, impatient):  # noqa: F811
     """The other cell's primary is away: told at once where the oldest window begins that is not compared, and made up for once it is back."""
     def all_to():
         return stack.metric('hb_recon_compared_time_seconds', cell='A', domain='b2c') * 1000

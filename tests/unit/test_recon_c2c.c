@@ -20,15 +20,18 @@
 #define NEXT "2026-11-23T00:00:00.100Z\n"
 #define LINE(no, fen, at) #no ",transfer,6002," #fen ",0," at
 
-/* Instead of lib/store/finance.c: the statements of three days. */
-static const char *eve, *today, *next_day;
+/* Instead of lib/store/finance.c: the statements of some days; every day before 20 November is like that one. */
+static const char *long_ago, *eve, *today, *next_day;
+static unsigned asked;
 static int a_client; /* only its address is used */
 
 err_t finance_statement(finance_t *f, const char *day, uint64_t after, const char **text, size_t *n)
 {
 	assert_ptr_equal(f, &a_client);
 	assert_int_equal(after, 0);
-	*text = strcmp(day, "2026-11-21") == 0   ? eve
+	asked++;
+	*text = strcmp(day, "2026-11-21") < 0    ? long_ago
+		: strcmp(day, "2026-11-21") == 0 ? eve
 		: strcmp(day, "2026-11-22") == 0 ? today
 						 : next_day;
 	if (!*text)
@@ -70,7 +73,7 @@ static int tear_down(void **state)
 static int fresh(void **state)
 {
 	(void)state;
-	eve = today = next_day = HEAD END;
+	long_ago = eve = today = next_day = HEAD END;
 	job = (recon_job){.domain = RECON_C2C,
 		.window = {DAY, DAY + RECON_DAY_MS},
 		.topo = &topo,
@@ -172,6 +175,26 @@ static void a_line_before_midnight_has_its_order_the_day_after(void **state)
 	one(RECON_AMOUNT, 101001);
 }
 
+static void an_order_learned_days_later_has_its_line_days_before(void **state)
+{
+	(void)state;
+	done(101001, -40 * (int64_t)HOUR, 12 * HOUR);
+	one(RECON_MISSING_THERE, 101001);
+	asked = 0;
+	long_ago = HEAD LINE(101001, 30, "2026-11-20T12:00:00.000Z\n") END;
+	none();
+	assert_int_equal(asked, 4); /* the day, the one after, and back to the one that has it */
+}
+
+static void how_many_days_are_looked_into_is_bounded(void **state)
+{
+	(void)state;
+	done(101001, -1000 * (int64_t)HOUR * 24, 12 * HOUR);
+	asked = 0;
+	one(RECON_MISSING_THERE, 101001);
+	assert_int_equal(asked, 2 + 31);
+}
+
 static void an_order_of_noon_is_not_looked_for_in_other_days(void **state)
 {
 	(void)state;
@@ -210,31 +233,84 @@ static void more_rows_than_a_page_are_all_compared(void **state)
 	assert_int_equal(d.no, 9001001);
 }
 
+static bool whole(int64_t grace_ms)
+{
+	bool is;
+	assert_int_equal(recon_done(db, RECON_C2C, &job.window, grace_ms, &is), ERR_OK);
+	return is;
+}
+
+/* The name of a file with this text. */
+static const char *given(const char *text)
+{
+	static char path[128];
+	snprintf(path, sizeof path, "%s/given.csv", folder);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	return path;
+}
+
 static void a_statement_with_a_line_of_another_day_is_refused(void **state)
 {
 	recon_sum sum;
-	bool whole = true;
 	(void)state;
 	today = HEAD LINE(101001, 30, NEXT) END;
 	assert_int_equal(recon_run(&job, &sum), ERR_INVALID_FIELD);
-	assert_int_equal(recon_done(db, RECON_C2C, &job.window, &whole), ERR_OK);
-	assert_false(whole);
+	assert_false(whole(0));
 }
 
 static void a_run_that_broke_off_is_not_done_and_the_next_one_is(void **state)
 {
 	recon_sum sum;
-	bool whole = true;
 	(void)state;
 	today = NULL;
 	assert_int_equal(recon_run(&job, &sum), ERR_FINANCE_UNAVAILABLE);
-	assert_int_equal(recon_done(db, RECON_C2C, &job.window, &whole), ERR_OK);
-	assert_false(whole);
+	assert_false(whole(0));
 	today = HEAD END;
 	assert_int_equal(recon_run(&job, &sum), ERR_OK);
-	assert_int_equal(recon_done(db, RECON_C2C, &job.window, &whole), ERR_OK);
 	/* A day that is not over is compared again. */
-	assert_int_equal(whole, clk_wall_ms() >= DAY + RECON_DAY_MS);
+	assert_int_equal(whole(0), clk_wall_ms() >= DAY + RECON_DAY_MS);
+}
+
+/* The hour before is over; whoever compares it within the grace finds what may be on its way and may not. */
+static void a_window_that_was_compared_within_the_grace_is_not_done(void **state)
+{
+	recon_sum sum;
+	int64_t now_ms = clk_wall_ms();
+	(void)state;
+	job.window = (recon_window){now_ms - 2 * RECON_DAY_MS, now_ms - RECON_DAY_MS};
+	assert_int_equal(recon_run(&job, &sum), ERR_OK);
+	assert_true(whole(0));
+	assert_true(whole(RECON_DAY_MS - 60000));
+	assert_false(whole(RECON_DAY_MS + 60000));
+}
+
+static void a_window_of_which_something_waits_is_not_done(void **state)
+{
+	recon_sum sum;
+	(void)state;
+	job.finance = NULL;
+	job.file = given(HEAD END);
+	done(101001, RECON_DAY_MS - 500, RECON_DAY_MS - 100);
+	assert_int_equal(recon_run(&job, &sum), ERR_OK);
+	assert_int_equal(sum.waiting, 1);
+	cell_db_run(db, "UPDATE recon_run SET given = 0");
+	assert_false(whole(0));
+}
+
+static void a_file_that_somebody_gave_is_not_the_last_word(void **state)
+{
+	recon_sum sum;
+	(void)state;
+	job.file = given(HEAD END);
+	assert_int_equal(recon_run(&job, &sum), ERR_OK);
+	assert_int_equal(sum.waiting, 0);
+	assert_false(whole(0));
+	job.file = NULL;
+	assert_int_equal(recon_run(&job, &sum), ERR_OK);
+	assert_int_equal(whole(0), clk_wall_ms() >= DAY + RECON_DAY_MS);
 }
 
 #define TEST(test) cmocka_unit_test_setup(test, fresh)
@@ -246,12 +322,17 @@ int main(void)
 		TEST(an_order_learned_after_midnight_has_its_line_the_day_before),
 		TEST(a_clock_of_finance_s_that_is_ahead_puts_its_line_a_day_later),
 		TEST(a_line_before_midnight_has_its_order_the_day_after),
+		TEST(an_order_learned_days_later_has_its_line_days_before),
+		TEST(how_many_days_are_looked_into_is_bounded),
 		TEST(an_order_of_noon_is_not_looked_for_in_other_days),
 		TEST(lines_of_another_cell_are_not_ours),
 		TEST(the_same_line_three_times_is_twice_once),
 		TEST(more_rows_than_a_page_are_all_compared),
 		TEST(a_statement_with_a_line_of_another_day_is_refused),
 		TEST(a_run_that_broke_off_is_not_done_and_the_next_one_is),
+		TEST(a_window_that_was_compared_within_the_grace_is_not_done),
+		TEST(a_window_of_which_something_waits_is_not_done),
+		TEST(a_file_that_somebody_gave_is_not_the_last_word),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
