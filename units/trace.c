@@ -177,6 +177,7 @@ static err_t tell_around(story *s)
 	const unsigned rows = s->moments;
 	err_t e = ERR_OK;
 
+	BUG_ON(rows > 0 && !s->moment);
 	for (unsigned i = 0; i < rows; i++)
 		if (strcmp(s->moment[i].kind, "outbox") != 0)
 			remember(s, s->moment[i].number);

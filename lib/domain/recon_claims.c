@@ -62,7 +62,7 @@ static err_t take_page(db_t *db, const recon_window *window, uint64_t after, uin
 err_t recon_claims_walk(
 	db_t *db, const recon_window *window, recon_claim_fn each, void *ctx, uint64_t *envelopes)
 {
-	uint64_t after, last, count = ENVELOPES_PAGE;
+	uint64_t after, last = 0, count = ENVELOPES_PAGE;
 	err_t err = first_envelope(db, window, &after);
 	for (*envelopes = 0; err == ERR_OK && count == ENVELOPES_PAGE; *envelopes += count) {
 		err = next_page(db, after, &last, &count);

@@ -40,6 +40,7 @@ class Ager:
             self.process.send_signal(sig)
             self.process.wait(30)
             self.process = None
+            (self.stack.folder / f'metrics/hb-worker-age.{CELL}.{self.site}.9').unlink(missing_ok=True)  # it does not come back
 
     def kill(self):
         self.stop(signal.SIGKILL)
