@@ -60,7 +60,8 @@ static void strange(app_call_t *c, const fuzz_input *in)
 	FUZZ_CHECK(known == ERR_OK || known == ERR_INVALID_REQUEST);
 	FUZZ_CHECK(!value || strlen(value) <= strlen(query));
 	if (e == ERR_OK) {
-		FUZZ_CHECK(at.limit >= 1 && at.limit <= CURSOR_LIMIT_MAX && at.given == (value && *value));
+		FUZZ_CHECK(at.limit >= 1 && at.limit <= CURSOR_LIMIT_MAX &&
+			   at.given == (value && *value));
 		if (at.given) {
 			next_page(c, at.key[0], at.key[1], again);
 			FUZZ_CHECK(strlen(again) == strlen("cursor=") + strlen(value));
